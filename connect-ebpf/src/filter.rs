@@ -1,0 +1,39 @@
+//! Whom and what to report. Every question is about a frozen setting first, so that a filter that
+//! is not used costs nothing.
+
+use connect_ebpf::settings::ANY;
+
+use crate::{
+    maps::{LINEAGE, settings},
+    task::{self, TaskId},
+};
+
+/// `connect(2)` on a non-blocking socket that will be settled later: neither success nor failure.
+const EINPROGRESS: i64 = 115;
+
+/// Whether calls of this task are reported.
+#[inline(always)]
+pub(crate) fn task(id: TaskId) -> bool {
+    let settings = settings();
+    if settings.pid != ANY && settings.pid != id.pid {
+        return false;
+    }
+    if settings.uid != ANY && settings.uid != task::uid() {
+        return false;
+    }
+    settings.lineage == 0 || LINEAGE.get_ptr(&id.tid).is_some()
+}
+
+/// Whether a call that returned `ret` for an address beginning with `address` is reported.
+#[inline(always)]
+pub(crate) fn call(ret: i64, address: &[u8; 128], address_len: u8) -> bool {
+    let settings = settings();
+    if settings.failed != 0 && (ret == 0 || ret == -EINPROGRESS) {
+        return false;
+    }
+    if settings.family == ANY {
+        return true;
+    }
+    let [low, high, ..] = *address;
+    address_len >= 2 && settings.family == u32::from(u16::from_ne_bytes([low, high]))
+}

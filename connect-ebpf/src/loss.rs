@@ -1,0 +1,45 @@
+//! Losses: why the kernel object could not deliver a record.
+//!
+//! Counted in a per-CPU array of `u64`, one element per [`KernelLoss`], which stays exact however
+//! full the ring buffer is.
+
+/// Name of the per-CPU array map of counts, indexed by [`KernelLoss`].
+pub const LOSSES_MAP: &str = "LOSSES";
+
+/// A reason, and the index of its counter.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u32)]
+pub enum KernelLoss {
+    /// The ring buffer had no room: the agent was slower than the calls came. One per record.
+    RingFull = 0,
+    /// The table of calls under way had no room for another thread. One per call.
+    InflightFull = 1,
+    /// The table of observed tasks had no room, so a task of `run` was not followed. One per task:
+    /// how many calls it makes is not known.
+    LineageFull = 2,
+}
+
+impl KernelLoss {
+    /// Every reason, in the order of its index.
+    pub const ALL: [Self; 3] = [Self::RingFull, Self::InflightFull, Self::LineageFull];
+
+    /// Name of the reason in events and metrics.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::RingFull => "ring_full",
+            Self::InflightFull => "inflight_full",
+            Self::LineageFull => "lineage_full",
+        }
+    }
+
+    /// Index of its counter in [`LOSSES_MAP`].
+    #[must_use]
+    pub const fn index(self) -> u32 {
+        self as u32
+    }
+}
+
+/// Number of counters in [`LOSSES_MAP`].
+#[expect(clippy::cast_possible_truncation, reason = "a handful of reasons")]
+pub const COUNTERS: u32 = KernelLoss::ALL.len() as u32;

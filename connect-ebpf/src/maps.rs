@@ -1,0 +1,40 @@
+//! Everything the kernel object keeps: its maps and its settings.
+
+use aya_ebpf::{
+    Global,
+    macros::map,
+    maps::{HashMap, PerCpuArray, RingBuf},
+};
+use connect_ebpf::{
+    loss,
+    settings::{INFLIGHT_ENTRIES, LINEAGE_ENTRIES, RING_BYTES, Settings},
+};
+
+use crate::inflight::Call;
+
+/// Frozen before the verifier runs; see [`Settings`].
+#[unsafe(no_mangle)]
+static SETTINGS: Global<Settings> = Global::new(Settings::DEFAULT);
+
+/// Records on their way to the agent.
+#[map]
+pub(crate) static RECORDS: RingBuf = RingBuf::with_byte_size(RING_BYTES, 0);
+
+/// Records that could not be written, one count per [`loss::KernelLoss`].
+#[map]
+pub(crate) static LOSSES: PerCpuArray<u64> = PerCpuArray::with_max_entries(loss::COUNTERS, 0);
+
+/// Calls under way, by thread id. An entry stays with its thread and is used again: inserting and
+/// deleting at every call would cost three times as much.
+#[map]
+pub(crate) static INFLIGHT: HashMap<u32, Call> = HashMap::with_max_entries(INFLIGHT_ENTRIES, 0);
+
+/// Thread ids of the observed command and its descendants.
+#[map]
+pub(crate) static LINEAGE: HashMap<u32, u32> = HashMap::with_max_entries(LINEAGE_ENTRIES, 0);
+
+/// The settings; a field that is not used is not loaded.
+#[inline(always)]
+pub(crate) fn settings() -> Settings {
+    SETTINGS.load()
+}

@@ -1,0 +1,5 @@
+//! One file per way of seeing.
+
+mod lifetime;
+mod lineage;
+mod syscall;

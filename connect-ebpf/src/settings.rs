@@ -1,0 +1,70 @@
+//! Settings: what the agent fixes before it loads the kernel object.
+//!
+//! They live in the object's read-only data, which is frozen before the verifier runs: a branch
+//! that a setting rules out is removed, and costs nothing.
+
+/// Name of the global in the kernel object.
+pub const SETTINGS_GLOBAL: &str = "SETTINGS";
+
+/// Name of the hash map of calls under way, one entry per thread that ever connected.
+pub const INFLIGHT_MAP: &str = "INFLIGHT";
+/// Name of the hash map of the tasks that [`Settings::lineage`] lets through.
+pub const LINEAGE_MAP: &str = "LINEAGE";
+
+/// Default size of the ring buffer, in bytes: 40,000 records.
+pub const RING_BYTES: u32 = 8 << 20;
+/// Default capacity of [`INFLIGHT_MAP`], in threads.
+pub const INFLIGHT_ENTRIES: u32 = 32_768;
+/// Capacity of [`LINEAGE_MAP`] where it is used, in tasks.
+pub const LINEAGE_ENTRIES: u32 = 65_536;
+
+/// [`Settings::pid`], [`Settings::uid`] and [`Settings::family`] that let everything through.
+pub const ANY: u32 = u32::MAX;
+
+/// Filters, switches and offsets.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(C)]
+pub struct Settings {
+    /// Report only this process (tgid, initial pid namespace), or [`ANY`].
+    pub pid: u32,
+    /// Report only this real user id, or [`ANY`].
+    pub uid: u32,
+    /// Report only addresses of this family, or [`ANY`].
+    pub family: u32,
+    /// Not 0: report only calls that returned an error other than EINPROGRESS.
+    pub failed: u32,
+    /// Not 0: report only tasks in [`LINEAGE_MAP`], and let it grow with every fork.
+    pub lineage: u32,
+    /// Not 0: `bpf_task_pt_regs` exists (kernel 5.15), so the arguments of a call whose entry was
+    /// not seen can still be read when it returns.
+    pub task_registers: u32,
+    /// The agent is woken whenever this many bytes, a power of two, have been written into the
+    /// ring buffer since the last time; below that, its own timer finds the records.
+    pub wakeup_bytes: u32,
+    /// Offset of `child_pid` in tracepoint `sched:sched_process_fork`; differs between kernels.
+    pub fork_child_pid: u32,
+    /// Offset of `old_pid` in tracepoint `sched:sched_process_exec`.
+    pub exec_old_pid: u32,
+}
+
+impl Settings {
+    /// Everything is reported; no kernel feature is taken for granted.
+    pub const DEFAULT: Self = Self {
+        pid: ANY,
+        uid: ANY,
+        family: ANY,
+        failed: 0,
+        lineage: 0,
+        task_registers: 0,
+        wakeup_bytes: RING_BYTES / 8,
+        fork_child_pid: 0,
+        exec_old_pid: 0,
+    };
+}
+
+const _: () = assert!(size_of::<Settings>() == 36);
+
+#[cfg(feature = "user")]
+#[expect(unsafe_code, reason = "aya takes a global's bytes only from a Pod type")]
+// SAFETY: Settings is repr(C), holds only u32 and so has no padding.
+unsafe impl aya::Pod for Settings {}

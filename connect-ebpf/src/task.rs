@@ -1,0 +1,71 @@
+//! Facts about the current task.
+
+use aya_ebpf::{
+    bindings::pt_regs,
+    cty::c_long,
+    helpers::{
+        bpf_get_current_comm, bpf_get_current_pid_tgid, bpf_get_current_task_btf,
+        bpf_get_current_uid_gid, bpf_probe_read_kernel, bpf_task_pt_regs,
+    },
+};
+use connect_ebpf::record::COMM_LEN;
+
+/// Process and thread id of the current task, in the initial pid namespace.
+#[derive(Clone, Copy)]
+pub(crate) struct TaskId {
+    /// The kernel's tgid.
+    pub(crate) pid: u32,
+    /// The kernel's pid.
+    pub(crate) tid: u32,
+}
+
+/// The current task's ids.
+#[inline(always)]
+pub(crate) fn current() -> TaskId {
+    let id = bpf_get_current_pid_tgid();
+    TaskId {
+        pid: (id >> 32) as u32,
+        tid: id as u32,
+    }
+}
+
+/// The current task's real user id, in the initial user namespace.
+#[inline(always)]
+pub(crate) fn uid() -> u32 {
+    bpf_get_current_uid_gid() as u32
+}
+
+/// The current task's name; all zero where the kernel does not tell.
+#[inline(always)]
+pub(crate) fn comm() -> [u8; COMM_LEN] {
+    bpf_get_current_comm().unwrap_or_default()
+}
+
+/// The first three arguments of the system call that the current task is in, from the registers
+/// it saved when it entered the kernel. Needs [`Settings::task_registers`].
+///
+/// [`Settings::task_registers`]: connect_ebpf::settings::Settings::task_registers
+#[inline(always)]
+pub(crate) fn syscall_arguments() -> Option<[u64; 3]> {
+    // SAFETY: no arguments; the verifier knows what it returns.
+    let task = unsafe { bpf_get_current_task_btf() };
+    // SAFETY: `task` is the current task, straight from the helper.
+    let registers = unsafe { bpf_task_pt_regs(task) };
+    let registers: *const pt_regs = registers_pointer(registers);
+    // SAFETY: bpf_probe_read_kernel checks the address itself.
+    unsafe { bpf_probe_read_kernel(registers) }
+        .ok()
+        .map(arguments)
+}
+
+/// bpf_task_pt_regs returns a pointer; its binding says `long`.
+#[inline(always)]
+fn registers_pointer(registers: c_long) -> *const pt_regs {
+    core::ptr::with_exposed_provenance(registers as usize)
+}
+
+#[cfg(bpf_target_arch = "x86_64")]
+#[inline(always)]
+fn arguments(registers: pt_regs) -> [u64; 3] {
+    [registers.rdi, registers.rsi, registers.rdx]
+}
