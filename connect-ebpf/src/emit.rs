@@ -6,7 +6,7 @@ use core::mem::MaybeUninit;
 use aya_ebpf::bindings::{BPF_RB_FORCE_WAKEUP, BPF_RB_NO_WAKEUP, BPF_RB_PROD_POS};
 use connect_ebpf::loss::KernelLoss;
 
-use crate::maps::{LOSSES, RECORDS, settings};
+use crate::maps::{LOSSES, RECORDS, setting};
 
 /// Reserves a record, has it filled, and submits it; counts [`KernelLoss::RingFull`] where the
 /// ring buffer has no room.
@@ -28,7 +28,7 @@ pub(crate) fn emit<T: 'static>(fill: impl FnOnce(&mut MaybeUninit<T>)) {
 #[inline(always)]
 fn wakeup(length: u64) -> u64 {
     let written = RECORDS.query(u64::from(BPF_RB_PROD_POS));
-    let into_stretch = written & u64::from(settings().wakeup_bytes.wrapping_sub(1));
+    let into_stretch = written & u64::from(setting!(wakeup_bytes).wrapping_sub(1));
     // Twice the length: another CPU may have reserved after us.
     if into_stretch < 2 * length {
         u64::from(BPF_RB_FORCE_WAKEUP)

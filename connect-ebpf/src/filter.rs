@@ -4,7 +4,7 @@
 use connect_ebpf::settings::ANY;
 
 use crate::{
-    maps::{LINEAGE, settings},
+    maps::{LINEAGE, setting},
     task::{self, TaskId},
 };
 
@@ -14,26 +14,24 @@ const EINPROGRESS: i64 = 115;
 /// Whether calls of this task are reported.
 #[inline(always)]
 pub(crate) fn task(id: TaskId) -> bool {
-    let settings = settings();
-    if settings.pid != ANY && settings.pid != id.pid {
+    if setting!(pid) != ANY && setting!(pid) != id.pid {
         return false;
     }
-    if settings.uid != ANY && settings.uid != task::uid() {
+    if setting!(uid) != ANY && setting!(uid) != task::uid() {
         return false;
     }
-    settings.lineage == 0 || LINEAGE.get_ptr(&id.tid).is_some()
+    setting!(lineage) == 0 || LINEAGE.get_ptr(&id.tid).is_some()
 }
 
 /// Whether a call that returned `ret` for an address beginning with `address` is reported.
 #[inline(always)]
 pub(crate) fn call(ret: i64, address: &[u8; 128], address_len: u8) -> bool {
-    let settings = settings();
-    if settings.failed != 0 && (ret == 0 || ret == -EINPROGRESS) {
+    if setting!(failed) != 0 && (ret == 0 || ret == -EINPROGRESS) {
         return false;
     }
-    if settings.family == ANY {
+    if setting!(family) == ANY {
         return true;
     }
     let [low, high, ..] = *address;
-    address_len >= 2 && settings.family == u32::from(u16::from_ne_bytes([low, high]))
+    address_len >= 2 && setting!(family) == u32::from(u16::from_ne_bytes([low, high]))
 }

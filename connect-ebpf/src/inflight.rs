@@ -65,9 +65,15 @@ pub(crate) fn read_address(
     pointer: u64,
     addrlen: i32,
 ) -> u64 {
-    let Ok(length @ 1..=128) = u32::try_from(addrlen) else {
+    if addrlen <= 0 {
         return 0;
-    };
+    }
+    // Hidden from the optimiser, which would join both comparisons into one on another register
+    // than the one that the verifier has to see bounded.
+    let length = core::hint::black_box(addrlen.cast_unsigned());
+    if length > ADDRESS_MAX as u32 {
+        return 0;
+    }
     // SAFETY: `length` is at most the size of `address`; the helper checks the user's pointer.
     let failed = unsafe {
         bpf_probe_read_user(

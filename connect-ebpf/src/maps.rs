@@ -14,7 +14,7 @@ use crate::inflight::Call;
 
 /// Frozen before the verifier runs; see [`Settings`].
 #[unsafe(no_mangle)]
-static SETTINGS: Global<Settings> = Global::new(Settings::DEFAULT);
+pub(crate) static SETTINGS: Global<Settings> = Global::new(Settings::DEFAULT);
 
 /// Records on their way to the agent.
 #[map]
@@ -33,8 +33,15 @@ pub(crate) static INFLIGHT: HashMap<u32, Call> = HashMap::with_max_entries(INFLI
 #[map]
 pub(crate) static LINEAGE: HashMap<u32, u32> = HashMap::with_max_entries(LINEAGE_ENTRIES, 0);
 
-/// The settings; a field that is not used is not loaded.
-#[inline(always)]
-pub(crate) fn settings() -> Settings {
-    SETTINGS.load()
+/// One field of the settings: `setting!(pid)`. Loads only that field, and volatile, as the value
+/// at compile time is not the value at run time.
+macro_rules! setting {
+    ($field:ident) => {{
+        let settings = (&raw const $crate::maps::SETTINGS).cast::<connect_ebpf::settings::Settings>();
+        // SAFETY: `Global` is a transparent wrapper of the settings.
+        let field = unsafe { &raw const (*settings).$field };
+        // SAFETY: the static is initialised, aligned and never written.
+        unsafe { core::ptr::read_volatile(field) }
+    }};
 }
+pub(crate) use setting;

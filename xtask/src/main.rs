@@ -1,1 +1,76 @@
-fn main(){}
+//! `cargo xtask COMMAND`: the one door for building, running and testing connect-observer.
+//!
+//! One file per command; what several of them need is in `support/`.
+
+mod audit;
+mod build;
+mod fuzz;
+mod lint;
+mod pins;
+mod run;
+mod setup;
+mod support;
+mod test;
+
+use std::process::ExitCode;
+
+use anyhow::Result;
+use clap::{Parser, Subcommand};
+
+/// Build, run and test connect-observer.
+///
+/// Every command first installs what it needs and finds missing, so that `cargo xtask run` works in
+/// a fresh clone. All that is needed is rustup, a C compiler, and the network the first time.
+#[derive(Parser)]
+#[command(
+    bin_name = "cargo xtask",
+    after_help = "Exit status: 0 done, 1 failed, 2 wrong usage."
+)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Install the compilers and bpf-linker, as far as they are missing
+    Setup,
+    /// Build connect-observer
+    Build,
+    /// Build connect-observer and run it as root
+    ///
+    /// Through sudo unless you are root. The exit status is connect-observer's.
+    Run(run::Args),
+    /// Lint, then run every test
+    ///
+    /// Tests that load the kernel object run as root, through sudo unless you are root. The last
+    /// line says `N passed, N failed`.
+    Test(test::Args),
+    /// Check format, lints and documentation, also of the kernel object
+    Lint,
+    /// Check licences, sources and known vulnerabilities of the dependencies
+    Audit,
+    /// Fuzz a target of tests/fuzz
+    Fuzz(fuzz::Args),
+}
+
+fn main() -> ExitCode {
+    let done = dispatch(Cli::parse());
+    done.unwrap_or_else(|error| {
+        support::say(format_args!("error: {error:#}"));
+        ExitCode::FAILURE
+    })
+}
+
+fn dispatch(cli: Cli) -> Result<ExitCode> {
+    match cli.command {
+        Command::Setup => setup::run()?,
+        Command::Build => build::run()?,
+        Command::Run(args) => match run::run(args)? {},
+        Command::Test(args) => return test::run(&args),
+        Command::Lint => lint::run()?,
+        Command::Audit => audit::run()?,
+        Command::Fuzz(args) => fuzz::run(&args)?,
+    }
+    Ok(ExitCode::SUCCESS)
+}

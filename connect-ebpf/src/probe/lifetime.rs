@@ -7,7 +7,7 @@
 use aya_ebpf::{macros::tracepoint, programs::TracePointContext};
 
 use crate::{
-    maps::{INFLIGHT, LINEAGE, settings},
+    maps::{INFLIGHT, LINEAGE, setting},
     probe::lineage,
     task,
 };
@@ -22,8 +22,9 @@ fn sched_process_exit(_ctx: TracePointContext) {
 /// gone without an exit.
 #[tracepoint(category = "sched", name = "sched_process_exec")]
 fn sched_process_exec(ctx: TracePointContext) {
+    let offset = setting!(exec_old_pid) as usize;
     // SAFETY: read_at copies through bpf_probe_read_kernel, which checks the address.
-    let Ok(old_tid) = (unsafe { ctx.read_at::<u32>(settings().exec_old_pid as usize) }) else {
+    let Ok(old_tid) = (unsafe { ctx.read_at::<u32>(offset) }) else {
         return;
     };
     let tid = task::current().tid;
@@ -39,7 +40,7 @@ fn sched_process_exec(ctx: TracePointContext) {
 fn forget(tid: u32) {
     // Most threads never connected: there is nothing to remove, which is no error.
     let _absent = INFLIGHT.remove(&tid);
-    if settings().lineage != 0 {
+    if setting!(lineage) != 0 {
         let _absent = LINEAGE.remove(&tid);
     }
 }

@@ -12,7 +12,7 @@ use connect_ebpf::loss::KernelLoss;
 
 use crate::{
     emit,
-    maps::{LINEAGE, settings},
+    maps::{LINEAGE, setting},
     task,
 };
 
@@ -21,8 +21,9 @@ fn sched_process_fork(ctx: TracePointContext) {
     if !follows(task::current().tid) {
         return;
     }
+    let offset = setting!(fork_child_pid) as usize;
     // SAFETY: read_at copies through bpf_probe_read_kernel, which checks the address.
-    match unsafe { ctx.read_at::<u32>(settings().fork_child_pid as usize) } {
+    match unsafe { ctx.read_at::<u32>(offset) } {
         Ok(child) => follow(&ctx, child),
         Err(error) => error!(&ctx, "sched_process_fork: no child id: error {}", error),
     }
@@ -31,7 +32,7 @@ fn sched_process_fork(ctx: TracePointContext) {
 /// Whether this task is observed because of its ancestry.
 #[inline(always)]
 pub(crate) fn follows(tid: u32) -> bool {
-    settings().lineage != 0 && LINEAGE.get_ptr(&tid).is_some()
+    setting!(lineage) != 0 && LINEAGE.get_ptr(&tid).is_some()
 }
 
 /// Observes this task from now on.

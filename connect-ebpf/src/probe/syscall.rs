@@ -24,7 +24,7 @@ use connect_ebpf::{
 use crate::{
     emit, filter,
     inflight::{self, Call},
-    maps::settings,
+    maps::setting,
     task::{self, TaskId},
 };
 
@@ -105,7 +105,7 @@ fn sys_exit_connect(ctx: TracePointContext) {
 fn unseen_entry(call: &mut Call) -> u8 {
     call.comm = task::comm();
     call.address_len = 0;
-    if settings().task_registers != 0
+    if setting!(task_registers) != 0
         && let Some([fd, address_pointer, addrlen]) = task::syscall_arguments()
     {
         call.fd = fd as i32;

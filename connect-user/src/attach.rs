@@ -1,0 +1,234 @@
+//! Loads the kernel object, fixes its settings, puts its hooks in place.
+
+mod tracepoint_format;
+
+use std::os::fd::{AsFd as _, AsRawFd as _};
+
+use anyhow::{Context as _, Result, anyhow};
+use aya::{
+    Ebpf, EbpfLoader,
+    maps::{HashMap, MapData, PerCpuArray, RingBuf},
+    programs::{ProgramError, ProgramType, TracePoint},
+    sys::{BpfHelper, is_helper_supported},
+};
+use aya_log::EbpfLogger;
+use connect_ebpf::{
+    loss::LOSSES_MAP,
+    record::RECORDS_MAP,
+    settings::{
+        ANY, INFLIGHT_MAP, LINEAGE_ENTRIES, LINEAGE_MAP, SETTINGS_GLOBAL, Settings,
+    },
+};
+use log::Log;
+
+use crate::{
+    cli::{Capacity, Filters},
+    collect::Collector,
+    preflight::Tracefs,
+};
+
+/// The kernel object, as connect-user/build.rs made it.
+static OBJECT: &[u8] = aya::include_bytes_aligned!(concat!(env!("OUT_DIR"), "/connect-ebpf"));
+
+/// A hook: program and tracepoint have one name.
+struct Hook {
+    category: &'static str,
+    name: &'static str,
+}
+
+/// Every hook, in the order in which they are attached: what forgets comes before what remembers,
+/// and an entry before its return, so that no call is seen by half that could be seen whole.
+const HOOKS: [Hook; 4] = [
+    Hook {
+        category: "sched",
+        name: "sched_process_exit",
+    },
+    Hook {
+        category: "sched",
+        name: "sched_process_exec",
+    },
+    Hook {
+        category: "syscalls",
+        name: "sys_enter_connect",
+    },
+    Hook {
+        category: "syscalls",
+        name: SYS_EXIT_CONNECT,
+    },
+];
+
+/// The hook that makes the records.
+const SYS_EXIT_CONNECT: &str = "sys_exit_connect";
+
+/// Attached only where a command is observed: it taxes every fork.
+const LINEAGE_HOOK: Hook = Hook {
+    category: "sched",
+    name: "sched_process_fork",
+};
+
+/// Whom to observe, besides what the filters say.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Scope {
+    /// Every task of the host.
+    Host,
+    /// Only tasks that [`Attached::follow`] names, and their descendants.
+    Lineage,
+}
+
+/// The loaded kernel object. Dropping it detaches the hooks.
+pub struct Attached {
+    /// Keeps programs and links; the maps that are read have been taken out of it.
+    _object: Ebpf,
+    lineage: HashMap<MapData, u32, u32>,
+    logger: EbpfLogger<&'static dyn Log>,
+}
+
+impl Attached {
+    /// Observes the task `tid`, and every task that it starts from now on.
+    ///
+    /// # Errors
+    ///
+    /// The table of tasks is full.
+    pub fn follow(&mut self, tid: u32) -> Result<()> {
+        self.lineage
+            .insert(&tid, &1, 0)
+            .context("cannot follow the command")
+    }
+
+    /// Observes the task `tid` no more; what it started stays observed.
+    ///
+    /// # Errors
+    ///
+    /// The task was not followed.
+    pub fn unfollow(&mut self, tid: u32) -> Result<()> {
+        self.lineage
+            .remove(&tid)
+            .context("cannot unfollow the command's parent")
+    }
+
+    /// Passes on what the kernel object had to say.
+    pub fn log(&mut self) {
+        self.logger.flush();
+    }
+}
+
+/// Loads and attaches. Returns when every hook is live.
+///
+/// # Errors
+///
+/// The kernel refuses a program, a map or a hook. [`crate::preflight`] has ruled out what can be
+/// told beforehand.
+pub fn attach(
+    tracefs: &Tracefs,
+    filters: &Filters,
+    capacity: Capacity,
+    scope: Scope,
+) -> Result<(Attached, Collector)> {
+    let settings = settings(tracefs, filters, capacity, scope)?;
+    let mut object = EbpfLoader::new()
+        .override_global(SETTINGS_GLOBAL, &settings, true)
+        .map_max_entries(RECORDS_MAP, capacity.ring_kib << 10)
+        .map_max_entries(INFLIGHT_MAP, capacity.threads)
+        .map_max_entries(
+            LINEAGE_MAP,
+            match scope {
+                Scope::Host => 1,
+                Scope::Lineage => LINEAGE_ENTRIES,
+            },
+        )
+        .load(OBJECT)
+        .context("the kernel refuses the maps of connect-observer")?;
+    // The logger takes its map before programs are loaded, or they would not find it.
+    let logger = EbpfLogger::init(&mut object).context("cannot read the kernel object's log")?;
+
+    for hook in HOOKS {
+        put_in_place(&mut object, &hook)?;
+    }
+    if scope == Scope::Lineage {
+        put_in_place(&mut object, &LINEAGE_HOOK)?;
+    }
+
+    let records = RingBuf::try_from(take(&mut object, RECORDS_MAP)?)?;
+    let losses = PerCpuArray::try_from(take(&mut object, LOSSES_MAP)?)?;
+    let lineage = HashMap::try_from(take(&mut object, LINEAGE_MAP)?)?;
+    let exit_program = program(&mut object, SYS_EXIT_CONNECT)?
+        .fd()?
+        .as_fd()
+        .as_raw_fd();
+    let collector = Collector::new(records, losses, exit_program)?;
+    let attached = Attached {
+        _object: object,
+        lineage,
+        logger,
+    };
+    Ok((attached, collector))
+}
+
+fn settings(
+    tracefs: &Tracefs,
+    filters: &Filters,
+    capacity: Capacity,
+    scope: Scope,
+) -> Result<Settings> {
+    let lineage = scope == Scope::Lineage;
+    Ok(Settings {
+        pid: filters.pid.unwrap_or(ANY),
+        uid: filters.uid.unwrap_or(ANY),
+        family: filters.family.map_or(ANY, u32::from),
+        failed: u32::from(filters.failed),
+        lineage: u32::from(lineage),
+        task_registers: u32::from(task_registers()),
+        wakeup_bytes: (capacity.ring_kib << 10) / 8,
+        fork_child_pid: if lineage {
+            tracepoint_format::offset(tracefs, &LINEAGE_HOOK, "child_pid")?
+        } else {
+            0
+        },
+        exec_old_pid: tracepoint_format::offset(
+            tracefs,
+            &Hook {
+                category: "sched",
+                name: "sched_process_exec",
+            },
+            "old_pid",
+        )?,
+    })
+}
+
+/// Whether a tracepoint program may read the registers that a task saved (kernel 5.15).
+fn task_registers() -> bool {
+    [
+        BpfHelper::BPF_FUNC_get_current_task_btf,
+        BpfHelper::BPF_FUNC_task_pt_regs,
+    ]
+        .into_iter()
+        .all(|helper| is_helper_supported(ProgramType::TracePoint, helper).unwrap_or(false))
+}
+
+fn put_in_place(object: &mut Ebpf, hook: &Hook) -> Result<()> {
+    let Hook { category, name } = hook;
+    let program = program(object, name)?;
+    program.load().map_err(|error| {
+        if let ProgramError::LoadError { verifier_log, .. } = &error {
+            log::debug!("{verifier_log}");
+        }
+        anyhow!(error).context(format!("the kernel refuses the program {name}"))
+    })?;
+    program
+        .attach(category, name)
+        .with_context(|| format!("cannot attach to tracepoint {category}:{name}"))?;
+    Ok(())
+}
+
+fn program<'a>(object: &'a mut Ebpf, name: &str) -> Result<&'a mut TracePoint> {
+    let program = object
+        .program_mut(name)
+        .with_context(|| format!("the kernel object has no program {name}"))?;
+    Ok(program.try_into()?)
+}
+
+fn take(object: &mut Ebpf, map: &str) -> Result<aya::maps::Map> {
+    object
+        .take_map(map)
+        .with_context(|| format!("the kernel object has no map {map}"))
+}

@@ -1,0 +1,54 @@
+//! `check`: what this kernel and these privileges allow, and what stays unseen.
+
+use std::{
+    io::{Write as _, stdout},
+    process::ExitCode,
+};
+
+use anyhow::Result;
+
+use crate::{
+    coverage::Coverage,
+    preflight::{Verdict, requirements},
+};
+
+/// Prints every requirement with its verdict and its mend; status 1 if one is missing.
+///
+/// # Errors
+///
+/// Standard output cannot be written; a closed pipe is none.
+pub fn check() -> Result<ExitCode> {
+    use std::fmt::Write as _;
+
+    let requirements = requirements();
+    let mut page = String::new();
+    writeln!(page, "{:24} {:8} FOUND", "REQUIREMENT", "VERDICT")?;
+    for requirement in &requirements {
+        writeln!(
+            page,
+            "{:24} {:8} {}",
+            requirement.name,
+            requirement.verdict.name(),
+            requirement.detail
+        )?;
+        if let Some(mend) = &requirement.mend {
+            writeln!(page, "{:24} {:8} -> {mend}", "", "")?;
+        }
+    }
+    writeln!(page, "\n{:24} COVERAGE", "WAY INTO CONNECT")?;
+    for (way, sentence) in Coverage::of_tracepoints().ways() {
+        writeln!(page, "{way:24} {sentence}")?;
+    }
+    match stdout().write_all(page.as_bytes()) {
+        Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => return Err(error.into()),
+        _ => {}
+    }
+    let all_there = requirements
+        .iter()
+        .all(|requirement| requirement.verdict != Verdict::Missing);
+    Ok(if all_there {
+        ExitCode::SUCCESS
+    } else {
+        ExitCode::FAILURE
+    })
+}

@@ -1,0 +1,165 @@
+//! What can be typed.
+
+use std::{ffi::OsString, path::PathBuf, time::Duration};
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use connect_ebpf::settings;
+
+use crate::address;
+
+/// Shows every connect(2) a Linux host makes, why it failed, and what became of it.
+#[derive(Debug, Parser)]
+#[command(
+    version,
+    after_help = "Exit status: 0 done, 1 failed, 2 wrong usage; `run` exits with its command's own."
+)]
+pub struct Cli {
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+    /// Log more or less on standard error: error, warn, info, debug, trace, or RUST_LOG's syntax.
+    #[arg(long, global = true, value_name = "LEVEL")]
+    pub log_level: Option<String>,
+}
+
+/// The subcommands.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Show the connects of the whole host.
+    Trace(Options),
+    /// Start COMMAND and show the connects of it and its descendants, until it ends.
+    Run(Run),
+    /// Say what this kernel and these privileges allow, and what stays unseen.
+    Check,
+}
+
+/// `run`: the options of `trace`, and a command.
+#[derive(Debug, Args)]
+pub struct Run {
+    /// As for `trace`.
+    #[command(flatten)]
+    pub options: Options,
+    /// The command to observe, with its arguments; `run` exits with its status.
+    #[arg(required = true, last = true, value_name = "COMMAND")]
+    pub command: Vec<OsString>,
+}
+
+/// What to observe, for how long, and how to show it.
+#[derive(Debug, Args)]
+pub struct Options {
+    /// How to write events.
+    #[arg(long, value_enum, default_value_t = Format::Table, value_name = "FORMAT")]
+    pub output: Format,
+    /// Write events to this file instead of standard output.
+    #[arg(short = 'o', long, value_name = "FILE")]
+    pub output_file: Option<PathBuf>,
+    /// Colour in the table; `auto` is on a terminal only, unless NO_COLOR is set.
+    #[arg(long, value_enum, default_value_t = Color::Auto, value_name = "WHEN")]
+    pub color: Color,
+    /// Stop after this many seconds.
+    #[arg(long, value_parser = seconds, value_name = "SECS")]
+    pub duration: Option<Duration>,
+    /// Stop after this many connects.
+    #[arg(long, value_parser = clap::value_parser!(u64).range(1..), value_name = "N")]
+    pub count: Option<u64>,
+    /// Which kernel hooks to use.
+    #[arg(long, value_enum, default_value_t = Hooks::Auto, value_name = "HOOKS")]
+    pub hooks: Hooks,
+    /// Whom and what to show.
+    #[command(flatten)]
+    pub filters: Filters,
+    /// Room in the kernel.
+    #[command(flatten)]
+    pub capacity: Capacity,
+}
+
+/// What is shown; decided in the kernel, so what is filtered out costs least.
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Filters")]
+pub struct Filters {
+    /// Only this process.
+    #[arg(long, value_parser = clap::value_parser!(u32).range(1..=i64::from(i32::MAX)))]
+    pub pid: Option<u32>,
+    /// Only processes of this real user id.
+    #[arg(long, value_parser = clap::value_parser!(u32).range(..i64::from(u32::MAX)))]
+    pub uid: Option<u32>,
+    /// Only addresses of this family: inet, inet6, unix, AF_VSOCK, 40, ...
+    #[arg(long, value_parser = family)]
+    pub family: Option<u16>,
+    /// Only calls that failed; EINPROGRESS is not a failure.
+    #[arg(long)]
+    pub failed: bool,
+}
+
+/// How much the kernel keeps before it must drop, and count, what comes next.
+#[derive(Clone, Copy, Debug, Args)]
+#[command(next_help_heading = "Capacity")]
+pub struct Capacity {
+    /// Size of the ring buffer in KiB, a power of two.
+    #[arg(long, value_parser = ring_kib, default_value_t = settings::RING_BYTES >> 10, value_name = "KIB")]
+    pub ring_kib: u32,
+    /// How many threads can be kept track of at once.
+    #[arg(long, value_parser = clap::value_parser!(u32).range(1..=1 << 22), default_value_t = settings::INFLIGHT_ENTRIES, value_name = "N")]
+    pub threads: u32,
+}
+
+/// `--output`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Format {
+    /// Aligned columns for a person.
+    Table,
+    /// One JSON object per line.
+    Json,
+}
+
+/// `--color`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Color {
+    /// On a terminal, unless NO_COLOR is set or TERM is dumb.
+    Auto,
+    /// Always.
+    Always,
+    /// Never.
+    Never,
+}
+
+/// `--hooks`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Hooks {
+    /// The best this kernel allows.
+    Auto,
+    /// The system call tracepoints.
+    Tracepoint,
+}
+
+fn seconds(text: &str) -> Result<Duration, String> {
+    text.parse()
+        .ok()
+        .and_then(|seconds| Duration::try_from_secs_f64(seconds).ok())
+        .filter(|duration| !duration.is_zero())
+        .ok_or_else(|| "give a number of seconds above 0, such as 10 or 0.5".to_owned())
+}
+
+fn family(text: &str) -> Result<u16, String> {
+    address::family_number(text)
+        .ok_or_else(|| "give an address family by name or number, such as inet6 or 10".to_owned())
+}
+
+fn ring_kib(text: &str) -> Result<u32, String> {
+    // The kernel wants whole pages, up to 64 KiB each, and sizes below 2 GiB.
+    text.parse()
+        .ok()
+        .filter(|kib: &u32| kib.is_power_of_two() && (64..=1 << 20).contains(kib))
+        .ok_or_else(|| "give a power of two from 64 to 1048576".to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory as _;
+
+    #[test]
+    fn definition_is_consistent() {
+        Cli::command().debug_assert();
+    }
+}

@@ -1,0 +1,144 @@
+//! Ring buffer to records, and the account of what did not come through.
+
+use std::{fs, os::fd::RawFd};
+
+use anyhow::{Context as _, Result};
+use aya::maps::{MapData, PerCpuArray, RingBuf};
+use connect_ebpf::loss::KernelLoss;
+use tokio::io::{Interest, unix::AsyncFd};
+
+/// Why a record was not delivered.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Loss {
+    /// The kernel object could not write it.
+    Kernel(KernelLoss),
+    /// The kernel did not run the hook, as another tracepoint program was running on that CPU.
+    HookMissed,
+    /// The agent could not make sense of it.
+    Malformed,
+    /// The reader of the output was slower than the events came.
+    OutputFull,
+    /// The reader of the output went away.
+    OutputClosed,
+}
+
+impl Loss {
+    /// Every reason.
+    pub const ALL: [Self; 7] = [
+        Self::Kernel(KernelLoss::RingFull),
+        Self::Kernel(KernelLoss::InflightFull),
+        Self::Kernel(KernelLoss::LineageFull),
+        Self::HookMissed,
+        Self::Malformed,
+        Self::OutputFull,
+        Self::OutputClosed,
+    ];
+
+    /// Name of the reason in events, totals and metrics.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Kernel(loss) => loss.name(),
+            Self::HookMissed => "hook_missed",
+            Self::Malformed => "malformed",
+            Self::OutputFull => "output_full",
+            Self::OutputClosed => "output_closed",
+        }
+    }
+}
+
+/// The user's end of the ring buffer and of the loss counters.
+pub struct Collector {
+    ring: AsyncFd<RingBuf<MapData>>,
+    losses: PerCpuArray<MapData, u64>,
+    /// Program whose missed runs are missed calls.
+    exit_program: RawFd,
+    /// What [`Self::losses`] has told so far.
+    told: Vec<(Loss, u64)>,
+}
+
+impl Collector {
+    /// Must be made within a tokio runtime.
+    ///
+    /// # Errors
+    ///
+    /// The runtime cannot watch the ring buffer.
+    pub fn new(
+        ring: RingBuf<MapData>,
+        losses: PerCpuArray<MapData, u64>,
+        exit_program: RawFd,
+    ) -> Result<Self> {
+        #[expect(unsafe_code, reason = "tokio watches a descriptor that it does not own")]
+        // SAFETY: the descriptor is the map's, which the ring buffer owns and never replaces; it
+        // stays open until the AsyncFd, which takes the ring buffer, is dropped.
+        let ring = unsafe { AsyncFd::register_with_interest(ring, Interest::READABLE) }
+            .context("cannot watch the ring buffer")?;
+        Ok(Self {
+            ring,
+            losses,
+            exit_program,
+            told: Vec::new(),
+        })
+    }
+
+    /// Waits until the kernel object asks to be drained, which it does only when much is pending:
+    /// the caller's timer does the rest.
+    pub async fn woken(&self) {
+        if let Ok(mut guard) = self.ring.readable().await {
+            guard.clear_ready();
+        }
+    }
+
+    /// Hands over up to `limit` records; true if there may be more.
+    pub fn drain(&mut self, limit: usize, mut record: impl FnMut(&[u8])) -> bool {
+        let ring = self.ring.get_mut();
+        for _ in 0..limit {
+            match ring.next() {
+                Some(bytes) => record(&bytes),
+                None => return false,
+            }
+        }
+        true
+    }
+
+    /// What was lost in the kernel since the last time this was asked.
+    ///
+    /// # Errors
+    ///
+    /// The counters cannot be read.
+    pub fn losses(&mut self) -> Result<Vec<(Loss, u64)>> {
+        let mut totals = Vec::with_capacity(Loss::ALL.len());
+        for loss in KernelLoss::ALL {
+            let counts = self
+                .losses
+                .get(&loss.index(), 0)
+                .context("cannot read the loss counters")?;
+            totals.push((Loss::Kernel(loss), counts.iter().sum()));
+        }
+        totals.push((Loss::HookMissed, missed_runs(self.exit_program)));
+        let new = totals
+            .iter()
+            .enumerate()
+            .map(|(index, &(loss, total))| {
+                let told = self.told.get(index).map_or(0, |&(_, told)| told);
+                (loss, total.saturating_sub(told))
+            })
+            .filter(|&(_, count)| count > 0)
+            .collect();
+        self.told = totals;
+        Ok(new)
+    }
+}
+
+/// How often the kernel skipped a program (`recursion_misses` in its fdinfo, from kernel 5.12; for
+/// tracepoint programs, from 6.7); 0 where it does not tell.
+fn missed_runs(program: RawFd) -> u64 {
+    fs::read_to_string(format!("/proc/self/fdinfo/{program}"))
+        .ok()
+        .and_then(|info| {
+            info.lines()
+                .find_map(|line| line.strip_prefix("recursion_misses:"))
+                .and_then(|count| count.trim().parse().ok())
+        })
+        .unwrap_or(0)
+}

@@ -1,0 +1,437 @@
+//! `trace` and `run`: from live hooks to the last total.
+
+use std::{
+    collections::BTreeMap,
+    env,
+    io::{IsTerminal as _, stdout},
+    ffi::OsString,
+    process::{ExitCode, ExitStatus},
+    time::Duration,
+};
+
+use anyhow::{Context as _, Result, anyhow};
+use jiff::{Timestamp, tz::TimeZone};
+use rustix::{process::Signal, termios::tcgetwinsize};
+use tokio::{
+    signal::unix::{self, SignalKind, signal},
+    time::{Instant, MissedTickBehavior, interval, sleep_until},
+};
+
+use crate::{
+    attach::{self, Attached, Scope},
+    cli::{Color, Format, Options, Run},
+    clock::Clock,
+    collect::{Collector, Loss},
+    command::{self, Observed},
+    coverage::Coverage,
+    decode::decode,
+    event::{Event, Lost, Notice},
+    output::{End, Output},
+    preflight,
+    sink::{Sink, Style, Table},
+    status,
+    totals::{Tally, Totals},
+};
+
+/// How often the ring buffer is drained. The kernel object wakes us earlier when it fills.
+const DRAIN_EVERY: Duration = Duration::from_millis(10);
+/// How often losses are looked for.
+const ACCOUNT_EVERY: Duration = Duration::from_millis(100);
+/// How many records are taken at once before signals are looked at again.
+const BATCH: usize = 4096;
+/// How long a reader who does not read may hold up the end, once the end was asked for.
+const PATIENCE: Duration = Duration::from_secs(2);
+
+/// Observes the host.
+///
+/// # Errors
+///
+/// Something is missing, or the output fails.
+pub fn trace(options: &Options) -> Result<ExitCode> {
+    block_on(observe(options, &[]))
+}
+
+/// Observes a command; the exit code is the command's.
+///
+/// # Errors
+///
+/// Something is missing, the command cannot be started, or the output fails.
+pub fn run(run: &Run) -> Result<ExitCode> {
+    block_on(observe(&run.options, &run.command))
+}
+
+fn block_on(work: impl Future<Output = Result<ExitCode>>) -> Result<ExitCode> {
+    // One thread is enough, and the command must be started by the thread that is followed.
+    tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .context("cannot start the runtime")?
+        .block_on(work)
+}
+
+/// Why the observation ends.
+enum Stop {
+    /// SIGINT, SIGTERM or SIGHUP.
+    Signal,
+    /// `--duration`, `--count`, or the reader went away.
+    Done,
+    /// The command has ended.
+    Command(ExitStatus),
+}
+
+async fn observe(options: &Options, words: &[OsString]) -> Result<ExitCode> {
+    let tracefs = preflight::require()?;
+    let scope = if words.is_empty() {
+        Scope::Host
+    } else {
+        Scope::Lineage
+    };
+    if scope == Scope::Lineage || options.filters.pid.is_some() {
+        preflight::require_initial_pid_namespace()?;
+    }
+    let mut signals = Signals::listen()?;
+    let output = Output::open(options.output_file.as_deref())?;
+    let (mut attached, collector) =
+        attach::attach(&tracefs, &options.filters, options.capacity, scope)?;
+    let mut session = Session::begin(options, collector, output);
+    announce(scope);
+    let mut command = match scope {
+        Scope::Host => None,
+        Scope::Lineage => Some(Observed::start(words, &mut attached)?),
+    };
+
+    let stop = session
+        .watch(&mut attached, &mut signals, command.as_mut(), options.duration)
+        .await?;
+    // From here on nothing new comes, so what is drained and counted is all there is.
+    drop(attached);
+    session.end()?;
+    let patience = matches!(stop, Stop::Signal).then_some(PATIENCE);
+    let result = session.deliver(&mut signals, patience).await;
+
+    let Some(command) = command.as_mut() else {
+        return result.map(|()| ExitCode::SUCCESS);
+    };
+    let ended = match stop {
+        Stop::Command(ended) => ended,
+        Stop::Signal | Stop::Done => wait(command, &mut signals).await?,
+    };
+    result.map(|()| command::exit_code(ended))
+}
+
+/// Says that the hooks are live, and what they do not see.
+fn announce(scope: Scope) {
+    let coverage = Coverage::of_tracepoints();
+    let unseen: Vec<_> = coverage
+        .ways()
+        .into_iter()
+        .filter_map(|(way, sentence)| Some((way, sentence.strip_prefix("not seen: ")?)))
+        .map(|(way, why)| format!("{way} ({why})"))
+        .collect();
+    if !unseen.is_empty() {
+        status::say(format_args!("note: not seen: {}", unseen.join(", ")));
+    }
+    if scope == Scope::Host {
+        status::say("ready: observing every connect of this host; end with ^C");
+    }
+}
+
+/// Waits for a command that is observed no more.
+async fn wait(command: &mut Observed, signals: &mut Signals) -> Result<ExitStatus> {
+    loop {
+        tokio::select! {
+            ended = command.ended() => return ended,
+            signal = signals.next() => command.pass_on(signal),
+        }
+    }
+}
+
+/// The signals that end the observation, or are passed on to the command.
+struct Signals {
+    interrupt: unix::Signal,
+    terminate: unix::Signal,
+    hangup: unix::Signal,
+}
+
+impl Signals {
+    fn listen() -> Result<Self> {
+        let listen = |kind| signal(kind).context("cannot listen for signals");
+        Ok(Self {
+            interrupt: listen(SignalKind::interrupt())?,
+            terminate: listen(SignalKind::terminate())?,
+            hangup: listen(SignalKind::hangup())?,
+        })
+    }
+
+    async fn next(&mut self) -> Signal {
+        tokio::select! {
+            _ = self.interrupt.recv() => Signal::INT,
+            _ = self.terminate.recv() => Signal::TERM,
+            _ = self.hangup.recv() => Signal::HUP,
+        }
+    }
+}
+
+/// Records on their way from the ring buffer to the output, and the account of both.
+struct Session {
+    collector: Collector,
+    sink: Sink,
+    output: Output,
+    /// Connects that the output has taken.
+    taken: Tally,
+    /// How many connects were asked for, if a number was.
+    wanted: Option<u64>,
+    totals: Totals,
+    /// Losses that the stream has not told of yet.
+    untold: BTreeMap<&'static str, u64>,
+    /// For one line.
+    line: Vec<u8>,
+}
+
+impl Session {
+    fn begin(options: &Options, collector: Collector, output: Output) -> Self {
+        let mut session = Self {
+            collector,
+            sink: sink(options),
+            output,
+            taken: Tally::default(),
+            wanted: options.count,
+            totals: Totals::default(),
+            untold: BTreeMap::new(),
+            line: Vec::new(),
+        };
+        session.sink.begin(&mut session.line);
+        session.output.insist(&session.line);
+        session.insist(&Event::Notice(Notice::Start {
+            timestamp: Timestamp::now(),
+            coverage: Coverage::of_tracepoints(),
+        }));
+        session.output.flush();
+        session
+    }
+
+    /// Drains until there is a reason to stop.
+    async fn watch(
+        &mut self,
+        attached: &mut Attached,
+        signals: &mut Signals,
+        mut command: Option<&mut Observed>,
+        duration: Option<Duration>,
+    ) -> Result<Stop> {
+        let deadline = duration.and_then(|duration| Instant::now().checked_add(duration));
+        let mut tick = interval(DRAIN_EVERY);
+        tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut accounted = Instant::now();
+        let mut more = false;
+        loop {
+            tokio::select! {
+                biased;
+                signal = signals.next() => match command.as_deref() {
+                    Some(command) => command.pass_on(signal),
+                    None => return Ok(Stop::Signal),
+                },
+                ended = ended(command.as_deref_mut()) => return ended.map(Stop::Command),
+                () = at(deadline) => return Ok(Stop::Done),
+                () = std::future::ready(()), if more => {}
+                () = self.collector.woken() => {}
+                _ = tick.tick() => {}
+            }
+            more = self.drain(BATCH);
+            attached.log();
+            if accounted.elapsed() >= ACCOUNT_EVERY {
+                accounted = Instant::now();
+                self.account()?;
+            }
+            self.output.flush();
+            if self.enough() || self.output.has_ended() {
+                return Ok(Stop::Done);
+            }
+        }
+    }
+
+    fn enough(&self) -> bool {
+        self.wanted.is_some_and(|wanted| self.taken.events >= wanted)
+    }
+
+    /// Takes up to `limit` records; true if there may be more.
+    fn drain(&mut self, limit: usize) -> bool {
+        let clock = Clock::now();
+        let Self {
+            collector,
+            sink,
+            output,
+            taken,
+            wanted,
+            totals,
+            untold,
+            line,
+        } = self;
+        let mut lose = |loss: Loss| {
+            totals.lose(loss, 1);
+            *untold.entry(loss.name()).or_default() += 1;
+        };
+        collector.drain(limit, |bytes| {
+            if wanted.is_some_and(|wanted| taken.events >= wanted) {
+                return;
+            }
+            let event = match decode(bytes, clock) {
+                Ok(event) => event,
+                Err(malformed) => {
+                    log::warn!("record not shown: {malformed}");
+                    lose(Loss::Malformed);
+                    return;
+                }
+            };
+            let tally = match &event {
+                Event::Connect(connect) => Tally::of(connect),
+                Event::Lost(_) | Event::Notice(_) => Tally::default(),
+            };
+            line.clear();
+            sink.write(&event, line);
+            if output.offer(line, tally) {
+                *taken += tally;
+            } else {
+                lose(Loss::OutputFull);
+            }
+        })
+    }
+
+    /// Asks the kernel what was lost, and tells the stream of every loss as soon as it has room.
+    fn account(&mut self) -> Result<()> {
+        self.ask_kernel()?;
+        for (event, reason) in self.lost_events() {
+            self.line.clear();
+            self.sink.write(&event, &mut self.line);
+            if !self.output.offer(&self.line, Tally::default()) {
+                break;
+            }
+            self.untold.remove(reason);
+        }
+        Ok(())
+    }
+
+    fn ask_kernel(&mut self) -> Result<()> {
+        for (loss, count) in self.collector.losses()? {
+            self.totals.lose(loss, count);
+            *self.untold.entry(loss.name()).or_default() += count;
+        }
+        Ok(())
+    }
+
+    fn lost_events(&self) -> Vec<(Event, &'static str)> {
+        let timestamp = Timestamp::now();
+        self.untold
+            .iter()
+            .map(|(&reason, &count)| {
+                let lost = Lost {
+                    timestamp,
+                    count,
+                    reason,
+                };
+                (Event::Lost(lost), reason)
+            })
+            .collect()
+    }
+
+    /// Takes what is left in the ring buffer, and ends the stream with the last losses and the
+    /// totals.
+    fn end(&mut self) -> Result<()> {
+        while self.drain(BATCH) {}
+        self.ask_kernel()?;
+        for (event, _) in self.lost_events() {
+            self.insist(&event);
+        }
+        let totals = Totals {
+            tally: self.taken,
+            ..self.totals.clone()
+        };
+        self.insist(&Event::Notice(Notice::Stop {
+            timestamp: Timestamp::now(),
+            totals,
+        }));
+        self.output.complete();
+        Ok(())
+    }
+
+    /// Waits for the reader: as long as it takes, or, with `patience`, as long as it reads on.
+    /// Then says the totals.
+    async fn deliver(
+        &mut self,
+        signals: &mut Signals,
+        mut patience: Option<Duration>,
+    ) -> Result<()> {
+        while !self.output.has_ended() {
+            let give_up = patience.and_then(|patience| Instant::now().checked_add(patience));
+            tokio::select! {
+                () = self.output.progress() => {}
+                _ = signals.next() => patience = Some(PATIENCE),
+                () = at(give_up) => break,
+            }
+        }
+        let (end, delivered) = self.output.result();
+        let undelivered = self.taken.events - delivered.events;
+        let loss = match end {
+            Some(End::Closed) => Loss::OutputClosed,
+            Some(End::Written | End::Failed(_)) | None => Loss::OutputFull,
+        };
+        self.totals.tally = delivered;
+        self.totals.lose(loss, undelivered);
+        status::say(&self.totals);
+        match end {
+            Some(End::Failed(error)) => Err(anyhow!(error).context("cannot write the output")),
+            Some(End::Written | End::Closed) | None => Ok(()),
+        }
+    }
+
+    fn insist(&mut self, event: &Event) {
+        self.line.clear();
+        self.sink.write(event, &mut self.line);
+        self.output.insist(&self.line);
+    }
+}
+
+/// The command's end; never, without a command.
+async fn ended(command: Option<&mut Observed>) -> Result<ExitStatus> {
+    match command {
+        Some(command) => command.ended().await,
+        None => std::future::pending().await,
+    }
+}
+
+/// A point in time; never, if there is none.
+async fn at(deadline: Option<Instant>) {
+    match deadline {
+        Some(deadline) => sleep_until(deadline).await,
+        None => std::future::pending().await,
+    }
+}
+
+fn sink(options: &Options) -> Sink {
+    match options.output {
+        Format::Json => Sink::Json,
+        Format::Table => {
+            let terminal = options.output_file.is_none() && stdout().is_terminal();
+            Sink::Table(Table::new(Style {
+                color: color(options.color, terminal),
+                width: terminal
+                    .then(|| tcgetwinsize(stdout()).ok())
+                    .flatten()
+                    .map(|size| size.ws_col)
+                    .filter(|&columns| columns > 0),
+                time_zone: TimeZone::system(),
+            }))
+        }
+    }
+}
+
+/// NO_COLOR: see no-color.org; an option that was typed beats it.
+fn color(asked: Color, terminal: bool) -> bool {
+    let set = |name| env::var_os(name).is_some_and(|value| !value.is_empty());
+    match asked {
+        Color::Always => true,
+        Color::Never => false,
+        Color::Auto => {
+            terminal && !set("NO_COLOR") && env::var_os("TERM").is_none_or(|term| term != "dumb")
+        }
+    }
+}

@@ -1,0 +1,390 @@
+//! What the tool needs of kernel, privileges and mounts; what is missing; and what to do.
+
+use std::{
+    fs, io,
+    os::unix::fs::MetadataExt as _,
+    path::{Path, PathBuf},
+};
+
+use anyhow::{Result, bail};
+use aya::{
+    maps::MapType,
+    programs::{ProgramError, ProgramType},
+    sys::{is_map_supported, is_program_supported},
+};
+use rustix::{
+    fs::statfs,
+    mount::{MountFlags, mount},
+    system::uname,
+    thread::{CapabilitySet, capabilities},
+};
+
+/// Oldest kernel that the tool is tested on. BPF ring buffers came with 5.8, the capabilities
+/// `CAP_BPF` and `CAP_PERFMON` too.
+const OLDEST_KERNEL: (u32, u32) = (5, 10);
+
+/// `TRACEFS_MAGIC` in the kernel's `include/uapi/linux/magic.h`.
+const TRACEFS_MAGIC: u64 = 0x7472_6163;
+
+/// Inode of the initial pid namespace: `PROC_PID_INIT_INO` in `include/linux/proc_ns.h`.
+const INITIAL_PID_NAMESPACE: u64 = 0xEFFF_FFFC;
+/// Inode of the initial user namespace: `PROC_USER_INIT_INO` in `include/linux/proc_ns.h`.
+const INITIAL_USER_NAMESPACE: u64 = 0xEFFF_FFFD;
+
+/// Where tracefs is mounted, in order of preference; the second came before kernel 4.1.
+const TRACEFS_PATHS: [&str; 2] = ["/sys/kernel/tracing", "/sys/kernel/debug/tracing"];
+
+/// A mounted tracefs.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Tracefs(PathBuf);
+
+impl Tracefs {
+    /// The folder of a tracepoint.
+    #[must_use]
+    pub fn event(&self, category: &str, name: &str) -> PathBuf {
+        self.0.join("events").join(category).join(name)
+    }
+}
+
+/// How a requirement stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Verdict {
+    /// Met.
+    Ok,
+    /// Not met, but only something optional needs it.
+    Limited,
+    /// Not met, so nothing can be observed.
+    Missing,
+}
+
+impl Verdict {
+    /// As `check` prints it.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Ok => "ok",
+            Self::Limited => "limited",
+            Self::Missing => "MISSING",
+        }
+    }
+}
+
+/// One thing that the tool needs.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Requirement {
+    /// What.
+    pub name: &'static str,
+    /// How it stands.
+    pub verdict: Verdict,
+    /// What was found.
+    pub detail: String,
+    /// What to do about it.
+    pub mend: Option<String>,
+}
+
+impl Requirement {
+    fn ok(name: &'static str, detail: impl Into<String>) -> Self {
+        Self {
+            name,
+            verdict: Verdict::Ok,
+            detail: detail.into(),
+            mend: None,
+        }
+    }
+
+    fn limited(name: &'static str, detail: impl Into<String>, mend: impl Into<String>) -> Self {
+        Self {
+            name,
+            verdict: Verdict::Limited,
+            detail: detail.into(),
+            mend: Some(mend.into()),
+        }
+    }
+
+    fn missing(name: &'static str, detail: impl Into<String>, mend: impl Into<String>) -> Self {
+        Self {
+            name,
+            verdict: Verdict::Missing,
+            detail: detail.into(),
+            mend: Some(mend.into()),
+        }
+    }
+}
+
+/// Every requirement, most fundamental first. Changes nothing on the machine.
+#[must_use]
+pub fn requirements() -> Vec<Requirement> {
+    let mut found = vec![kernel(&uname().release().to_string_lossy()), privilege()];
+    if found.iter().all(|met| met.verdict == Verdict::Ok) {
+        // Without privilege, these would only say the same again.
+        found.extend([lockdown(), ring_buffer(), tracepoint_programs()]);
+    }
+    found.push(match find_tracefs() {
+        Some(tracefs) => connect_tracepoints(&tracefs),
+        None if may_mount() => Requirement::ok(
+            "tracefs",
+            "not mounted; trace and run mount it on /sys/kernel/tracing",
+        ),
+        None => tracefs_missing("not mounted, and CAP_SYS_ADMIN to mount it is missing"),
+    });
+    found.extend([pid_namespace(), btf(), tracing_programs()]);
+    found
+}
+
+/// Mounts tracefs if it has to be, and makes sure that everything needed is there.
+///
+/// # Errors
+///
+/// The first missing requirement, with what to do, in one line.
+pub fn require() -> Result<Tracefs> {
+    let tracefs = match find_tracefs() {
+        Some(tracefs) => Ok(tracefs),
+        None => mount_tracefs(),
+    };
+    if let Some(missing) = requirements()
+        .into_iter()
+        .find(|requirement| requirement.verdict == Verdict::Missing)
+    {
+        bail!("{}", one_line(&missing));
+    }
+    tracefs
+}
+
+/// Makes sure that process ids mean the same here and in the kernel.
+///
+/// # Errors
+///
+/// They do not, in one line.
+pub fn require_initial_pid_namespace() -> Result<()> {
+    let requirement = pid_namespace();
+    if requirement.verdict != Verdict::Ok {
+        bail!("{}", one_line(&requirement));
+    }
+    Ok(())
+}
+
+fn one_line(requirement: &Requirement) -> String {
+    let Requirement {
+        name, detail, mend, ..
+    } = requirement;
+    match mend {
+        Some(mend) => format!("{name}: {detail}; {mend}"),
+        None => format!("{name}: {detail}"),
+    }
+}
+
+fn kernel(release: &str) -> Requirement {
+    const NAME: &str = "kernel";
+    let (major, minor) = OLDEST_KERNEL;
+    let mut numbers = release
+        .split(|character: char| !character.is_ascii_digit())
+        .map(|number| number.parse().unwrap_or(0));
+    let version: (u32, u32) = (
+        numbers.next().unwrap_or(0),
+        numbers.next().unwrap_or(0),
+    );
+    if version >= OLDEST_KERNEL {
+        Requirement::ok(NAME, format!("{release} (needs {major}.{minor})"))
+    } else {
+        Requirement::missing(
+            NAME,
+            format!("{release} is older than {major}.{minor}"),
+            format!("boot a kernel from {major}.{minor} on"),
+        )
+    }
+}
+
+fn privilege() -> Requirement {
+    const NAME: &str = "capabilities";
+    const MEND: &str = "run as root, for example with sudo";
+    if namespace_inode("user").is_some_and(|inode| inode != INITIAL_USER_NAMESPACE) {
+        return Requirement::missing(
+            NAME,
+            "in a user namespace, whose capabilities do not reach BPF",
+            "run as root outside of it",
+        );
+    }
+    let Ok(sets) = capabilities(None) else {
+        return Requirement::missing(NAME, "the kernel does not tell which", MEND);
+    };
+    let effective = sets.effective;
+    if effective.contains(CapabilitySet::SYS_ADMIN) {
+        return Requirement::ok(NAME, "CAP_SYS_ADMIN");
+    }
+    let missing: Vec<_> = [
+        (CapabilitySet::BPF, "CAP_BPF"),
+        (CapabilitySet::PERFMON, "CAP_PERFMON"),
+    ]
+    .into_iter()
+    .filter(|&(capability, _)| !effective.contains(capability))
+    .map(|(_, name)| name)
+    .collect();
+    if missing.is_empty() {
+        Requirement::ok(NAME, "CAP_BPF, CAP_PERFMON")
+    } else {
+        Requirement::missing(NAME, format!("no {}", missing.join(" and no ")), MEND)
+    }
+}
+
+fn lockdown() -> Requirement {
+    const NAME: &str = "lockdown";
+    match fs::read_to_string("/sys/kernel/security/lockdown") {
+        Ok(modes) if modes.contains("[confidentiality]") => Requirement::missing(
+            NAME,
+            "confidentiality, in which BPF may not read kernel memory",
+            "boot with lockdown=integrity or without",
+        ),
+        Ok(modes) => Requirement::ok(
+            NAME,
+            modes
+                .split(['[', ']'])
+                .nth(1)
+                .unwrap_or("none")
+                .to_owned(),
+        ),
+        Err(_) => Requirement::ok(NAME, "not in this kernel, or securityfs is not mounted"),
+    }
+}
+
+fn ring_buffer() -> Requirement {
+    const NAME: &str = "BPF ring buffer";
+    match is_map_supported(MapType::RingBuf) {
+        Ok(true) => Requirement::ok(NAME, "allowed"),
+        Ok(false) => Requirement::missing(NAME, "not in this kernel", "boot a kernel with CONFIG_BPF_SYSCALL"),
+        Err(error) => refused(NAME, &error.io_error),
+    }
+}
+
+fn tracepoint_programs() -> Requirement {
+    const NAME: &str = "BPF tracepoint programs";
+    match is_program_supported(ProgramType::TracePoint) {
+        Ok(true) => Requirement::ok(NAME, "allowed"),
+        Ok(false) => Requirement::missing(NAME, "not in this kernel", "boot a kernel with CONFIG_BPF_EVENTS"),
+        Err(ProgramError::SyscallError(error)) => refused(NAME, &error.io_error),
+        Err(error) => Requirement::missing(NAME, error.to_string(), "see bpf(2)"),
+    }
+}
+
+/// Privilege is there, and the kernel says no all the same.
+fn refused(name: &'static str, error: &io::Error) -> Requirement {
+    Requirement::missing(
+        name,
+        format!("bpf(2) says: {error}"),
+        "lift the seccomp filter, LSM policy or memory limit that forbids it",
+    )
+}
+
+fn tracing_programs() -> Requirement {
+    const NAME: &str = "BPF tracing programs";
+    match is_program_supported(ProgramType::Tracing) {
+        Ok(true) => Requirement::ok(NAME, "allowed (fentry, fexit; not used yet)"),
+        Ok(false) | Err(_) => Requirement::limited(
+            NAME,
+            "refused (fentry, fexit; not used yet)",
+            "nothing to do: the tracepoints serve instead",
+        ),
+    }
+}
+
+fn btf() -> Requirement {
+    const NAME: &str = "BTF";
+    const PATH: &str = "/sys/kernel/btf/vmlinux";
+    match fs::File::open(PATH) {
+        Ok(_) => Requirement::ok(NAME, PATH),
+        Err(error) => Requirement::limited(
+            NAME,
+            format!("{PATH}: {error}"),
+            "boot a kernel with CONFIG_DEBUG_INFO_BTF to see the arguments of calls denied by seccomp",
+        ),
+    }
+}
+
+fn pid_namespace() -> Requirement {
+    const NAME: &str = "pid namespace";
+    match namespace_inode("pid") {
+        Some(INITIAL_PID_NAMESPACE) | None => Requirement::ok(NAME, "the initial one"),
+        Some(_) => Requirement::limited(
+            NAME,
+            "not the initial one, whose process ids the kernel reports",
+            "for run and --pid, start in the host's (nsenter --target 1 --pid, or docker run --pid=host)",
+        ),
+    }
+}
+
+fn namespace_inode(kind: &str) -> Option<u64> {
+    fs::metadata(Path::new("/proc/self/ns").join(kind))
+        .ok()
+        .map(|metadata| metadata.ino())
+}
+
+fn find_tracefs() -> Option<Tracefs> {
+    TRACEFS_PATHS
+        .into_iter()
+        .find(|path| {
+            statfs(*path).is_ok_and(|found| u64::try_from(found.f_type) == Ok(TRACEFS_MAGIC))
+        })
+        .map(|path| Tracefs(path.into()))
+}
+
+fn may_mount() -> bool {
+    capabilities(None).is_ok_and(|sets| sets.effective.contains(CapabilitySet::SYS_ADMIN))
+}
+
+fn mount_tracefs() -> Result<Tracefs> {
+    let [path, ..] = TRACEFS_PATHS;
+    let flags = MountFlags::NOSUID | MountFlags::NODEV | MountFlags::NOEXEC | MountFlags::RELATIME;
+    if let Err(error) = mount("tracefs", path, "tracefs", flags, None) {
+        bail!("{}", one_line(&tracefs_missing(&format!("not mounted, and mounting it fails: {error}"))));
+    }
+    crate::status::say(format_args!("note: mounted tracefs on {path}"));
+    Ok(Tracefs(path.into()))
+}
+
+fn tracefs_missing(detail: &str) -> Requirement {
+    let [path, ..] = TRACEFS_PATHS;
+    Requirement::missing(
+        "tracefs",
+        detail,
+        format!("mount it as root: mount -t tracefs tracefs {path}"),
+    )
+}
+
+fn connect_tracepoints(tracefs: &Tracefs) -> Requirement {
+    const NAME: &str = "tracefs";
+    let path = tracefs.event("syscalls", "sys_exit_connect").join("id");
+    match fs::read(&path) {
+        Ok(_) => Requirement::ok(NAME, tracefs.0.to_string_lossy()),
+        Err(error) if error.kind() == io::ErrorKind::PermissionDenied => Requirement::missing(
+            NAME,
+            format!("{}: {error}", path.display()),
+            "run as root, or with CAP_DAC_READ_SEARCH",
+        ),
+        Err(error) => Requirement::missing(
+            NAME,
+            format!("{}: {error}", path.display()),
+            "boot a kernel with CONFIG_FTRACE_SYSCALLS",
+        ),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Verdict, kernel};
+
+    #[test]
+    fn kernel_versions_are_compared_as_numbers() {
+        for (release, verdict) in [
+            ("5.9.16", Verdict::Missing),
+            ("5.10.0-30-cloud-amd64", Verdict::Ok),
+            ("6.1.192", Verdict::Ok),
+            ("7.0-rc1", Verdict::Ok),
+            ("10.0", Verdict::Ok),
+            ("2.6.78", Verdict::Missing),
+            ("4.19.0", Verdict::Missing),
+            ("", Verdict::Missing),
+            ("nonsense", Verdict::Missing),
+        ] {
+            assert_eq!(kernel(release).verdict, verdict, "{release:?}");
+        }
+    }
+}

@@ -1,0 +1,34 @@
+//! Standard error: everything that is not an event.
+//!
+//! A closed standard error is no reason to stop, so nothing here fails.
+
+use std::{
+    fmt::Display,
+    io::{Write as _, stderr},
+};
+
+/// Writes one line.
+pub fn say(line: impl Display) {
+    if writeln!(stderr(), "{line}").is_err() {
+        // There is nowhere left to say it.
+    }
+}
+
+/// Writes an error and its causes as one line.
+pub fn error(error: &anyhow::Error) {
+    // A cause may be a verifier's log of a thousand lines; the line says what to do, the log level
+    // `debug` shows the rest.
+    let text = format!("{error:#}");
+    say(format_args!("error: {}", text.lines().next().unwrap_or_default()));
+    log::debug!("{text}");
+}
+
+/// Starts logging to standard error: `level` if given, else `RUST_LOG`, else warnings.
+pub fn start_log(level: Option<&str>) {
+    let mut builder =
+        env_logger::Builder::from_env(env_logger::Env::default().default_filter_or("warn"));
+    if let Some(level) = level {
+        builder.parse_filters(level);
+    }
+    builder.init();
+}

@@ -1,0 +1,168 @@
+//! Lint, then run every test.
+
+use std::{
+    io::{self, BufRead, BufReader, Write},
+    process::{Command, ExitCode, Stdio},
+};
+
+use anyhow::{Context as _, Result, ensure};
+
+use crate::{
+    lint, setup,
+    support::{
+        privilege::{as_root, is_root},
+        process::{cannot_start, on_path, succeed},
+        say,
+    },
+};
+
+/// Commands that the tests start, each with the package of the same name.
+const PACKAGES: [&str; 3] = ["curl", "python3", "strace"];
+
+/// Starts the tests that load the kernel object as root, the others as they are. cargo calls it
+/// with the path of the test and its arguments.
+const RUNNER: &str = r#"case "${0##*/}" in
+cli-*|kernel-*) exec sudo -E env PATH="$PATH" "$0" "$@" ;;
+*) exec "$0" "$@" ;;
+esac"#;
+
+#[derive(clap::Args)]
+pub(crate) struct Args {
+    /// Run only the tests whose name contains this
+    filter: Option<String>,
+}
+
+pub(crate) fn run(args: &Args) -> Result<ExitCode> {
+    let is_root = is_root()?;
+    if !is_root {
+        // Now, as a question for the password would be lost in the output of the tests.
+        say("the tests that load the kernel object run as root, through sudo");
+        succeed(&mut as_root("true")?, "sudo")?;
+    }
+    install_packages()?;
+    lint::run()?;
+
+    say("running the tests");
+    let mut cargo = setup::ensure_tools()?.cargo();
+    cargo.args([
+        "test",
+        "--release",
+        "--locked",
+        "--workspace",
+        "--no-fail-fast",
+    ]);
+    if !is_root {
+        let runner = format!("target.'cfg(unix)'.runner=['sh', '-c', '''{RUNNER}''']");
+        cargo.args(["--config", &runner]);
+    }
+    cargo.arg("--").args(&args.filter).stdout(Stdio::piped());
+    let mut child = cargo.spawn().with_context(|| cannot_start(&cargo))?;
+    let mut stdout = io::stdout().lock();
+    let mut sum = Sum::default();
+    if let Some(output) = child.stdout.take() {
+        sum = pass_on(BufReader::new(output), &mut stdout)?;
+    }
+    let mut passed = child.wait()?.success() && sum.failed == 0;
+    if !passed {
+        say("error: not every test passed");
+    } else if sum.passed == 0 {
+        say("error: no test has such a name");
+        passed = false;
+    }
+    writeln!(stdout, "{} passed, {} failed", sum.passed, sum.failed)?;
+    Ok(if passed {
+        ExitCode::SUCCESS
+    } else {
+        ExitCode::FAILURE
+    })
+}
+
+#[derive(Debug, Default, PartialEq, Eq)]
+struct Sum {
+    passed: u64,
+    failed: u64,
+}
+
+/// Copies line by line, as the lines come, and sums up what they say.
+fn pass_on(mut from: impl BufRead, mut to: impl Write) -> Result<Sum> {
+    let mut sum = Sum::default();
+    let mut line = Vec::new();
+    while from.read_until(b'\n', &mut line)? > 0 {
+        to.write_all(&line)?;
+        to.flush()?;
+        let text = String::from_utf8_lossy(&line);
+        if let Some((_, result)) = text.split_once("test result: ") {
+            sum.passed += number_before(" passed;", result)?;
+            sum.failed += number_before(" failed;", result)?;
+        }
+        line.clear();
+    }
+    Ok(sum)
+}
+
+fn number_before(word: &str, result: &str) -> Result<u64> {
+    result
+        .split_once(word)
+        .and_then(|(before, _)| before.rsplit(' ').next())
+        .and_then(|number| number.parse().ok())
+        .with_context(|| format!("no number before{word} in {result}"))
+}
+
+/// Installs the packages whose command is missing.
+fn install_packages() -> Result<()> {
+    let missing: Vec<_> = PACKAGES
+        .into_iter()
+        .filter(|name| on_path(name).is_empty())
+        .collect();
+    if missing.is_empty() {
+        return Ok(());
+    }
+    let names = missing.join(" ");
+    ensure!(
+        !on_path("apt-get").is_empty(),
+        "the tests start programs that are missing, and no apt-get is here to install them: {names}"
+    );
+    say(format_args!("installing {names}"));
+    let apt_get = || -> Result<Command> {
+        let mut command = as_root("env")?;
+        command.args(["DEBIAN_FRONTEND=noninteractive", "apt-get"]);
+        Ok(command)
+    };
+    // An update that failed in part may do, so the installation decides.
+    succeed(apt_get()?.arg("update"), "apt-get update").unwrap_or_else(say);
+    let mut install = apt_get()?;
+    install
+        .args(["install", "-y", "--no-install-recommends"])
+        .args(missing);
+    succeed(&mut install, "apt-get install")
+        .with_context(|| format!("the tests start programs that are missing: {names}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Sum, pass_on};
+
+    #[test]
+    fn sums_up_and_passes_everything_on() {
+        let output = "running 2 tests\n\
+            test result: ok. 2 passed; 0 failed; 1 ignored; 0 measured; 0 filtered out; finished in 0.00s\n\
+            \n\
+            test result: FAILED. 10 passed; 3 failed; 0 ignored; 0 measured; 0 filtered out\n\
+            no newline";
+        let mut seen = Vec::new();
+        let sum = pass_on(output.as_bytes(), &mut seen);
+        assert_eq!(
+            sum.ok(),
+            Some(Sum {
+                passed: 12,
+                failed: 3
+            })
+        );
+        assert_eq!(seen, output.as_bytes());
+    }
+
+    #[test]
+    fn a_result_that_cannot_be_read_is_an_error() {
+        assert!(pass_on(&b"test result: unheard of\n"[..], Vec::new()).is_err());
+    }
+}
