@@ -60,11 +60,7 @@ fn existing(tid: u32) -> Option<&'static mut Call> {
 /// unmapped page, and a read is all or nothing. Returns how many bytes were read, 0 where there is
 /// nothing to read or the page is not there (never touched, or unmapped).
 #[inline(always)]
-pub(crate) fn read_address(
-    address: &mut [u8; ADDRESS_MAX],
-    pointer: u64,
-    addrlen: i32,
-) -> u64 {
+pub(crate) fn read_address(address: &mut [u8; ADDRESS_MAX], pointer: u64, addrlen: i32) -> u64 {
     if addrlen <= 0 {
         return 0;
     }

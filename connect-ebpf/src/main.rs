@@ -6,7 +6,18 @@
 
 #![no_std]
 #![no_main]
-#![expect(unsafe_code, reason = "every kernel helper is an unsafe call")]
+#![expect(
+    clippy::cast_possible_truncation,
+    reason = "helpers and contexts pack two 32-bit values into 64 bits; which half is meant is said"
+)]
+#![expect(
+    clippy::inline_always,
+    reason = "a call between BPF functions costs, and takes no more than five words"
+)]
+#![expect(
+    clippy::needless_pass_by_value,
+    reason = "aya-ebpf's macros hand the context over by value"
+)]
 
 mod emit;
 mod filter;
@@ -15,12 +26,13 @@ mod maps;
 mod probe;
 mod task;
 
-/// bpf_probe_read_kernel and others are for GPL-compatible programs only.
+/// `bpf_probe_read_kernel` and others are for GPL-compatible programs only.
 #[unsafe(link_section = "license")]
 #[unsafe(no_mangle)]
 static LICENSE: [u8; 13] = *b"Dual MIT/GPL\0";
 
 #[panic_handler]
+#[expect(clippy::missing_const_for_fn, reason = "a panic handler is not const")]
 fn panic(_info: &core::panic::PanicInfo<'_>) -> ! {
     // Nothing here can panic, and the verifier would refuse an object in which this is reachable.
     loop {}

@@ -37,7 +37,8 @@ pub(crate) static LINEAGE: HashMap<u32, u32> = HashMap::with_max_entries(LINEAGE
 /// at compile time is not the value at run time.
 macro_rules! setting {
     ($field:ident) => {{
-        let settings = (&raw const $crate::maps::SETTINGS).cast::<connect_ebpf::settings::Settings>();
+        let settings =
+            (&raw const $crate::maps::SETTINGS).cast::<connect_ebpf::settings::Settings>();
         // SAFETY: `Global` is a transparent wrapper of the settings.
         let field = unsafe { &raw const (*settings).$field };
         // SAFETY: the static is initialised, aligned and never written.

@@ -65,6 +65,9 @@ impl Settings {
 const _: () = assert!(size_of::<Settings>() == 36);
 
 #[cfg(feature = "user")]
-#[expect(unsafe_code, reason = "aya takes a global's bytes only from a Pod type")]
+#[expect(
+    unsafe_code,
+    reason = "aya takes a global's bytes only from a Pod type"
+)]
 // SAFETY: Settings is repr(C), holds only u32 and so has no padding.
 unsafe impl aya::Pod for Settings {}

@@ -1,12 +1,10 @@
 //! Facts about the current task.
 
-use aya_ebpf::{
-    bindings::pt_regs,
-    cty::c_long,
-    helpers::{
-        bpf_get_current_comm, bpf_get_current_pid_tgid, bpf_get_current_task_btf,
-        bpf_get_current_uid_gid, bpf_probe_read_kernel, bpf_task_pt_regs,
-    },
+use core::ptr::with_exposed_provenance;
+
+use aya_ebpf::helpers::{
+    bpf_get_current_comm, bpf_get_current_pid_tgid, bpf_get_current_task_btf,
+    bpf_get_current_uid_gid, bpf_probe_read_kernel, bpf_task_pt_regs,
 };
 use connect_ebpf::record::COMM_LEN;
 
@@ -51,21 +49,18 @@ pub(crate) fn syscall_arguments() -> Option<[u64; 3]> {
     let task = unsafe { bpf_get_current_task_btf() };
     // SAFETY: `task` is the current task, straight from the helper.
     let registers = unsafe { bpf_task_pt_regs(task) };
-    let registers: *const pt_regs = registers_pointer(registers);
+    // The helper returns a pointer; its binding says `long`.
+    let registers = with_exposed_provenance::<Registers>(registers.cast_unsigned() as usize);
     // SAFETY: bpf_probe_read_kernel checks the address itself.
-    unsafe { bpf_probe_read_kernel(registers) }
-        .ok()
-        .map(arguments)
+    let registers = unsafe { bpf_probe_read_kernel(registers) }.ok()?;
+    Some(arguments(&registers))
 }
 
-/// bpf_task_pt_regs returns a pointer; its binding says `long`.
-#[inline(always)]
-fn registers_pointer(registers: c_long) -> *const pt_regs {
-    core::ptr::with_exposed_provenance(registers as usize)
-}
-
+/// System V ABI, system calls: rdi, rsi, rdx.
+#[cfg(bpf_target_arch = "x86_64")]
+use aya_ebpf::bindings::pt_regs as Registers;
 #[cfg(bpf_target_arch = "x86_64")]
 #[inline(always)]
-fn arguments(registers: pt_regs) -> [u64; 3] {
+const fn arguments(registers: &Registers) -> [u64; 3] {
     [registers.rdi, registers.rsi, registers.rdx]
 }

@@ -15,9 +15,7 @@ use aya_log::EbpfLogger;
 use connect_ebpf::{
     loss::LOSSES_MAP,
     record::RECORDS_MAP,
-    settings::{
-        ANY, INFLIGHT_MAP, LINEAGE_ENTRIES, LINEAGE_MAP, SETTINGS_GLOBAL, Settings,
-    },
+    settings::{ANY, INFLIGHT_MAP, LINEAGE_ENTRIES, LINEAGE_MAP, SETTINGS_GLOBAL, Settings},
 };
 use log::Log;
 
@@ -201,8 +199,8 @@ fn task_registers() -> bool {
         BpfHelper::BPF_FUNC_get_current_task_btf,
         BpfHelper::BPF_FUNC_task_pt_regs,
     ]
-        .into_iter()
-        .all(|helper| is_helper_supported(ProgramType::TracePoint, helper).unwrap_or(false))
+    .into_iter()
+    .all(|helper| is_helper_supported(ProgramType::TracePoint, helper).unwrap_or(false))
 }
 
 fn put_in_place(object: &mut Ebpf, hook: &Hook) -> Result<()> {

@@ -1,5 +1,10 @@
 //! What can be typed.
 
+#![expect(
+    clippy::doc_markdown,
+    reason = "the text is shown by --help as it stands"
+)]
+
 use std::{ffi::OsString, path::PathBuf, time::Duration};
 
 use clap::{Args, Parser, Subcommand, ValueEnum};

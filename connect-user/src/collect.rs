@@ -68,7 +68,10 @@ impl Collector {
         losses: PerCpuArray<MapData, u64>,
         exit_program: RawFd,
     ) -> Result<Self> {
-        #[expect(unsafe_code, reason = "tokio watches a descriptor that it does not own")]
+        #[expect(
+            unsafe_code,
+            reason = "tokio watches a descriptor that it does not own"
+        )]
         // SAFETY: the descriptor is the map's, which the ring buffer owns and never replaces; it
         // stays open until the AsyncFd, which takes the ring buffer, is dropped.
         let ring = unsafe { AsyncFd::register_with_interest(ring, Interest::READABLE) }

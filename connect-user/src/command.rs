@@ -38,8 +38,7 @@ impl Observed {
         attached.follow(this_thread)?;
         let started = Command::new(program).args(arguments).spawn();
         attached.unfollow(this_thread)?;
-        let child =
-            started.with_context(|| format!("cannot run {}", program.to_string_lossy()))?;
+        let child = started.with_context(|| format!("cannot run {}", program.to_string_lossy()))?;
         Ok(Self { child })
     }
 
@@ -61,7 +60,10 @@ impl Observed {
         if signal == Signal::INT && in_foreground() {
             return;
         }
-        let pid = self.child.id().and_then(|pid| Pid::from_raw(pid.cast_signed()));
+        let pid = self
+            .child
+            .id()
+            .and_then(|pid| Pid::from_raw(pid.cast_signed()));
         if let Some(pid) = pid
             && let Err(error) = kill_process(pid, signal)
         {

@@ -73,8 +73,7 @@ pub fn decode(bytes: &[u8], clock: Clock) -> Result<Event, Malformed> {
     }
     match header.kind {
         KIND_CONNECT => {
-            let record =
-                record::Connect::read_from_bytes(bytes).map_err(|_size| wrong_length)?;
+            let record = record::Connect::read_from_bytes(bytes).map_err(|_size| wrong_length)?;
             connect(&record, clock).map(Event::Connect)
         }
         kind => Err(Malformed::Kind(kind)),
@@ -116,7 +115,9 @@ fn connect(record: &record::Connect, clock: Clock) -> Result<Connect, Malformed>
         },
         address_source,
         errno,
-        error_type: (errno != 0).then(|| errno::label(errno)).map(Cow::into_owned),
+        error_type: (errno != 0)
+            .then(|| errno::label(errno))
+            .map(Cow::into_owned),
         duration_ns: entry_known.then_some(record.duration_ns),
         via,
     })

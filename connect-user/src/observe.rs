@@ -3,8 +3,8 @@
 use std::{
     collections::BTreeMap,
     env,
-    io::{IsTerminal as _, stdout},
     ffi::OsString,
+    io::{IsTerminal as _, stdout},
     process::{ExitCode, ExitStatus},
     time::Duration,
 };
@@ -101,7 +101,12 @@ async fn observe(options: &Options, words: &[OsString]) -> Result<ExitCode> {
     };
 
     let stop = session
-        .watch(&mut attached, &mut signals, command.as_mut(), options.duration)
+        .watch(
+            &mut attached,
+            &mut signals,
+            command.as_mut(),
+            options.duration,
+        )
         .await?;
     // From here on nothing new comes, so what is drained and counted is all there is.
     drop(attached);
@@ -250,7 +255,8 @@ impl Session {
     }
 
     fn enough(&self) -> bool {
-        self.wanted.is_some_and(|wanted| self.taken.events >= wanted)
+        self.wanted
+            .is_some_and(|wanted| self.taken.events >= wanted)
     }
 
     /// Takes up to `limit` records; true if there may be more.
@@ -424,7 +430,7 @@ fn sink(options: &Options) -> Sink {
     }
 }
 
-/// NO_COLOR: see no-color.org; an option that was typed beats it.
+/// `NO_COLOR`: see no-color.org; an option that was typed beats it.
 fn color(asked: Color, terminal: bool) -> bool {
     let set = |name| env::var_os(name).is_some_and(|value| !value.is_empty());
     match asked {

@@ -178,11 +178,9 @@ impl Output {
 fn write_pieces(file: &OwnedFd, shared: &Shared) {
     let end = loop {
         let piece = {
-            let waiting = shared
-                .more
-                .wait_while(shared.queue(), |queue| {
-                    queue.pieces.is_empty() && !queue.complete
-                });
+            let waiting = shared.more.wait_while(shared.queue(), |queue| {
+                queue.pieces.is_empty() && !queue.complete
+            });
             let mut queue = waiting.unwrap_or_else(PoisonError::into_inner);
             match queue.pieces.pop_front() {
                 Some(piece) => piece,

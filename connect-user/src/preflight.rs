@@ -179,10 +179,7 @@ fn kernel(release: &str) -> Requirement {
     let mut numbers = release
         .split(|character: char| !character.is_ascii_digit())
         .map(|number| number.parse().unwrap_or(0));
-    let version: (u32, u32) = (
-        numbers.next().unwrap_or(0),
-        numbers.next().unwrap_or(0),
-    );
+    let version: (u32, u32) = (numbers.next().unwrap_or(0), numbers.next().unwrap_or(0));
     if version >= OLDEST_KERNEL {
         Requirement::ok(NAME, format!("{release} (needs {major}.{minor})"))
     } else {
@@ -236,11 +233,7 @@ fn lockdown() -> Requirement {
         ),
         Ok(modes) => Requirement::ok(
             NAME,
-            modes
-                .split(['[', ']'])
-                .nth(1)
-                .unwrap_or("none")
-                .to_owned(),
+            modes.split(['[', ']']).nth(1).unwrap_or("none").to_owned(),
         ),
         Err(_) => Requirement::ok(NAME, "not in this kernel, or securityfs is not mounted"),
     }
@@ -250,7 +243,11 @@ fn ring_buffer() -> Requirement {
     const NAME: &str = "BPF ring buffer";
     match is_map_supported(MapType::RingBuf) {
         Ok(true) => Requirement::ok(NAME, "allowed"),
-        Ok(false) => Requirement::missing(NAME, "not in this kernel", "boot a kernel with CONFIG_BPF_SYSCALL"),
+        Ok(false) => Requirement::missing(
+            NAME,
+            "not in this kernel",
+            "boot a kernel with CONFIG_BPF_SYSCALL",
+        ),
         Err(error) => refused(NAME, &error.io_error),
     }
 }
@@ -259,7 +256,11 @@ fn tracepoint_programs() -> Requirement {
     const NAME: &str = "BPF tracepoint programs";
     match is_program_supported(ProgramType::TracePoint) {
         Ok(true) => Requirement::ok(NAME, "allowed"),
-        Ok(false) => Requirement::missing(NAME, "not in this kernel", "boot a kernel with CONFIG_BPF_EVENTS"),
+        Ok(false) => Requirement::missing(
+            NAME,
+            "not in this kernel",
+            "boot a kernel with CONFIG_BPF_EVENTS",
+        ),
         Err(ProgramError::SyscallError(error)) => refused(NAME, &error.io_error),
         Err(error) => Requirement::missing(NAME, error.to_string(), "see bpf(2)"),
     }
@@ -334,7 +335,12 @@ fn mount_tracefs() -> Result<Tracefs> {
     let [path, ..] = TRACEFS_PATHS;
     let flags = MountFlags::NOSUID | MountFlags::NODEV | MountFlags::NOEXEC | MountFlags::RELATIME;
     if let Err(error) = mount("tracefs", path, "tracefs", flags, None) {
-        bail!("{}", one_line(&tracefs_missing(&format!("not mounted, and mounting it fails: {error}"))));
+        bail!(
+            "{}",
+            one_line(&tracefs_missing(&format!(
+                "not mounted, and mounting it fails: {error}"
+            )))
+        );
     }
     crate::status::say(format_args!("note: mounted tracefs on {path}"));
     Ok(Tracefs(path.into()))

@@ -19,7 +19,10 @@ pub fn error(error: &anyhow::Error) {
     // A cause may be a verifier's log of a thousand lines; the line says what to do, the log level
     // `debug` shows the rest.
     let text = format!("{error:#}");
-    say(format_args!("error: {}", text.lines().next().unwrap_or_default()));
+    say(format_args!(
+        "error: {}",
+        text.lines().next().unwrap_or_default()
+    ));
     log::debug!("{text}");
 }
 

@@ -41,6 +41,9 @@ pub(crate) fn follow(ctx: &TracePointContext, tid: u32) {
     if let Err(error) = LINEAGE.insert(&tid, &1, 0)
         && emit::count(KernelLoss::LineageFull)
     {
-        error!(ctx, "task {} and its descendants are not observed: error {}", tid, error);
+        error!(
+            ctx,
+            "task {} and its descendants are not observed: error {}", tid, error
+        );
     }
 }

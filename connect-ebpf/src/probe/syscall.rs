@@ -90,7 +90,11 @@ fn sys_exit_connect(ctx: TracePointContext) {
         // The page may be there now: the kernel has read the address meanwhile.
         call.address_len =
             inflight::read_address(&mut call.address, call.address_pointer, call.addrlen);
-        if call.address_len != 0 { ADDRESS_AT_EXIT } else { ADDRESS_NOT_READ }
+        if call.address_len != 0 {
+            ADDRESS_AT_EXIT
+        } else {
+            ADDRESS_NOT_READ
+        }
     };
     if filter::call(ret, &call.address, call.address_len as u8) {
         emit::emit(|record| fill(record, id, call, known, source, ret, now));
@@ -138,7 +142,11 @@ fn fill(
             length: size_of::<Connect>() as u32,
         },
         entered_ns: if entry_known { call.entered_ns } else { now },
-        duration_ns: if entry_known { now.wrapping_sub(call.entered_ns) } else { 0 },
+        duration_ns: if entry_known {
+            now.wrapping_sub(call.entered_ns)
+        } else {
+            0
+        },
         ret,
         // SAFETY: the helper takes no arguments.
         cgroup_id: unsafe { bpf_get_current_cgroup_id() },
@@ -159,6 +167,7 @@ fn fill(
 /// Eight bytes of the tracepoint's context.
 #[inline(always)]
 fn field(ctx: &TracePointContext, offset: usize) -> u64 {
+    let field = ctx.as_ptr().wrapping_byte_add(offset).cast::<u64>();
     // SAFETY: the verifier checks the offset against the tracepoint's size.
-    unsafe { ctx.as_ptr().byte_add(offset).cast::<u64>().read() }
+    unsafe { field.read() }
 }

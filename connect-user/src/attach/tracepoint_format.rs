@@ -42,8 +42,7 @@ mod tests {
         \tfield:pid_t parent_pid;\toffset:24;\tsize:4;\tsigned:1;\n\
         \tfield:char child_comm[16];\toffset:28;\tsize:16;\tsigned:1;\n\
         \tfield:pid_t child_pid;\toffset:44;\tsize:4;\tsigned:1;\n";
-    const FORK_6_18: &str =
-        "\tfield:__data_loc char[] child_comm;\toffset:16;\tsize:4;\tsigned:0;\n\
+    const FORK_6_18: &str = "\tfield:__data_loc char[] child_comm;\toffset:16;\tsize:4;\tsigned:0;\n\
         \tfield:pid_t child_pid;\toffset:20;\tsize:4;\tsigned:1;\n";
 
     #[test]
@@ -54,7 +53,13 @@ mod tests {
 
     #[test]
     fn strange_formats_have_no_offset() {
-        for text in ["", "field:", "field:x;", "field:pid_t child_pid;offset:-1;", "field:pid_t child_pid;size:4"] {
+        for text in [
+            "",
+            "field:",
+            "field:x;",
+            "field:pid_t child_pid;offset:-1;",
+            "field:pid_t child_pid;size:4",
+        ] {
             assert_eq!(parse(text, "child_pid"), None, "{text:?}");
         }
     }

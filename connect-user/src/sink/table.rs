@@ -42,7 +42,11 @@ impl Table {
     }
 
     const fn time_format(&self) -> &'static str {
-        if self.wide { "%H:%M:%S%.3f" } else { "%H:%M:%S" }
+        if self.wide {
+            "%H:%M:%S%.3f"
+        } else {
+            "%H:%M:%S"
+        }
     }
 
     const fn time_width(&self) -> usize {
@@ -107,7 +111,12 @@ impl Table {
     }
 
     fn lost(&self, lost: &Lost, line: &mut Vec<u8>) {
-        let text = format!("{} LOST {}: {}", self.time(lost.timestamp), lost.count, lost.reason);
+        let text = format!(
+            "{} LOST {}: {}",
+            self.time(lost.timestamp),
+            lost.count,
+            lost.reason
+        );
         self.push(line, BOLD_RED, &text);
         line.push(b'\n');
     }
@@ -200,6 +209,9 @@ mod tests {
     fn long_names_give_way_to_the_pid() {
         assert_eq!(process("curl", 4_194_304, 16), "curl/4194304");
         assert_eq!(process("kube-apiserver", 12_345, 16), "kube-apis~/12345");
-        assert_eq!(process("\u{6f22}\u{5b57}\u{6f22}\u{5b57}\u{6f22}", 1_234_567, 16), "\u{6f22}\u{5b57}\u{6f22}~/1234567");
+        assert_eq!(
+            process("\u{6f22}\u{5b57}\u{6f22}\u{5b57}\u{6f22}", 1_234_567, 16),
+            "\u{6f22}\u{5b57}\u{6f22}~/1234567"
+        );
     }
 }
