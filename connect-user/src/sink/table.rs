@@ -55,12 +55,12 @@ impl Table {
 
     const fn process_width(&self) -> usize {
         // 15 bytes of name, a slash, 7 digits (pid_max is at most 4194304).
-        if self.wide { 23 } else { 16 }
+        if self.wide { 23 } else { 15 }
     }
 
     pub(super) fn header(&self, line: &mut Vec<u8>) {
         let titles = format!(
-            "{:time$} {:process$} {:7} {:>4} {:13} {:>7} DESTINATION",
+            "{:time$} {:process$} {:7} {:>3} {:13} {:>7} DESTINATION",
             "TIME",
             "PROCESS",
             "FAMILY",
@@ -95,7 +95,7 @@ impl Table {
         push_padded(&mut cells, &family(connect), 7);
         let fd = connect.fd.map_or("-".to_owned(), |fd| fd.to_string());
         // Writing to a String does not fail.
-        let _ok = write!(cells, " {fd:>4} ");
+        let _ok = write!(cells, " {fd:>3} ");
         line.extend_from_slice(cells.as_bytes());
 
         let (color, result) = match connect.verdict() {
