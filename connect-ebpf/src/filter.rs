@@ -1,7 +1,9 @@
 //! Whom and what to report. Every question is about a frozen setting first, so that a filter that
 //! is not used costs nothing.
 
-use connect_ebpf::settings::ANY;
+use core::cell::Cell;
+
+use connect_ebpf::{record::ADDRESS_MAX, settings::ANY};
 
 use crate::{
     maps::{LINEAGE, setting},
@@ -23,15 +25,17 @@ pub(crate) fn task(id: TaskId) -> bool {
     setting!(lineage) == 0 || LINEAGE.get_ptr(&id.tid).is_some()
 }
 
-/// Whether a call that returned `ret` for an address beginning with `address` is reported.
+/// Whether a call that ended with `ret`, for an address of which `address_len` bytes are known, is
+/// reported.
 #[inline(always)]
-pub(crate) fn call(ret: i64, address: &[u8; 128], address_len: u8) -> bool {
+pub(crate) fn call(ret: i64, address: &Cell<[u8; ADDRESS_MAX]>, address_len: u64) -> bool {
     if setting!(failed) != 0 && (ret == 0 || ret == -EINPROGRESS) {
         return false;
     }
     if setting!(family) == ANY {
         return true;
     }
-    let [low, high, ..] = *address;
-    address_len >= 2 && setting!(family) == u32::from(u16::from_ne_bytes([low, high]))
+    // SAFETY: an address begins with its family, and the cell is wider.
+    let family = unsafe { address.as_ptr().cast::<u16>().read_unaligned() };
+    address_len >= 2 && setting!(family) == u32::from(family)
 }

@@ -1,66 +1,222 @@
-//! A connect call between its entry and its return.
+//! Connect calls between their entry and their end.
+//!
+//! A thread is in one call at a time, but a signal may suspend it: a handler runs, which may make
+//! a connect of its own, before the call is restarted. So a thread has a stack of calls, of which
+//! the lowest has its entry for as long as the thread lives.
+
+use core::cell::Cell;
 
 use aya_ebpf::helpers::generated::bpf_probe_read_user;
-use connect_ebpf::record::{ADDRESS_MAX, COMM_LEN};
+use connect_ebpf::record::{ADDRESS_MAX, ADDRESS_NOT_READ, COMM_LEN};
 
 use crate::maps::INFLIGHT;
 
-/// What a thread's call has shown so far. One entry per thread, reused.
+/// How many calls of one thread are kept: one under way and the ones that its signal handlers
+/// interrupted.
+pub(crate) const DEPTH_MAX: u32 = 4;
+
+/// Which call of which thread.
 #[derive(Clone, Copy)]
 #[repr(C)]
-pub(crate) struct Call {
-    /// `CLOCK_MONOTONIC` at entry, in ns; 0 while the thread is in no call.
-    pub(crate) entered_ns: u64,
-    /// The caller's pointer, for another try at the return.
-    pub(crate) address_pointer: u64,
-    /// First argument.
-    pub(crate) fd: i32,
-    /// Third argument.
-    pub(crate) addrlen: i32,
-    /// Bytes read into `address`; 0 where the read failed.
-    pub(crate) address_len: u64,
-    /// Task name at entry.
-    pub(crate) comm: [u8; COMM_LEN],
-    /// The address at entry.
-    pub(crate) address: [u8; ADDRESS_MAX],
+pub(crate) struct Key {
+    tid: u32,
+    /// 0 for the call that no handler made.
+    depth: u32,
 }
 
-/// Inserted for a thread's first call; in read-only data, to keep it off the 512-byte stack.
+/// What a call has shown so far.
+///
+/// Cells, as a thread's lowest entry is looked up both as the thread's and as a call's.
+#[repr(C)]
+pub(crate) struct Call {
+    /// `CLOCK_MONOTONIC` at entry, in ns.
+    pub(crate) entered_ns: Cell<u64>,
+    /// `CLOCK_MONOTONIC` at the return that suspended the call, in ns.
+    pub(crate) suspended_ns: Cell<u64>,
+    /// What that return said: `-ERESTARTSYS` or one of its kind.
+    pub(crate) suspended_ret: Cell<i64>,
+    /// The caller's stack pointer at that return; 0 where it is not known.
+    pub(crate) stack_pointer: Cell<u64>,
+    /// The caller's pointer to the address.
+    pub(crate) address_pointer: Cell<u64>,
+    /// Bytes read into `address`; 0 where it could not be read.
+    pub(crate) address_len: Cell<u64>,
+    /// First argument.
+    pub(crate) fd: Cell<i32>,
+    /// Third argument.
+    pub(crate) addrlen: Cell<i32>,
+    /// How often the kernel restarted the call.
+    pub(crate) restarts: Cell<u32>,
+    /// How many signal handlers have begun since the call was suspended, and not returned.
+    pub(crate) handlers: Cell<u32>,
+    /// Of the thread, kept in its lowest entry: how many of its calls are suspended.
+    pub(crate) suspended: Cell<u32>,
+    /// Not 0: between entry and return.
+    pub(crate) active: Cell<u8>,
+    /// Which fields could be learned: `KNOWN_*`.
+    pub(crate) known: Cell<u8>,
+    /// When `address` was read: `ADDRESS_*`.
+    pub(crate) address_source: Cell<u8>,
+    /// Not 0: the next handler decides whether the suspended call is restarted or fails.
+    pub(crate) undecided: Cell<u8>,
+    /// Task name at entry.
+    pub(crate) comm: Cell<[u8; COMM_LEN]>,
+    /// The address.
+    pub(crate) address: Cell<[u8; ADDRESS_MAX]>,
+}
+
+// SAFETY: an entry of the map is used only by its own thread, with preemption off; the static below
+// is only read, by the kernel.
+unsafe impl Sync for Call {}
+
+/// Inserted for a new call; in read-only data, to keep it off the 512-byte stack.
 static IDLE: Call = Call {
-    entered_ns: 0,
-    address_pointer: 0,
-    fd: 0,
-    addrlen: 0,
-    address_len: 0,
-    comm: [0; COMM_LEN],
-    address: [0; ADDRESS_MAX],
+    entered_ns: Cell::new(0),
+    suspended_ns: Cell::new(0),
+    suspended_ret: Cell::new(0),
+    stack_pointer: Cell::new(0),
+    address_pointer: Cell::new(0),
+    address_len: Cell::new(0),
+    fd: Cell::new(0),
+    addrlen: Cell::new(0),
+    restarts: Cell::new(0),
+    handlers: Cell::new(0),
+    suspended: Cell::new(0),
+    active: Cell::new(0),
+    known: Cell::new(0),
+    address_source: Cell::new(ADDRESS_NOT_READ),
+    undecided: Cell::new(0),
+    comm: Cell::new([0; COMM_LEN]),
+    address: Cell::new([0; ADDRESS_MAX]),
 };
 
-/// The entry of a thread, made where it has none. The error is the kernel's, negated: -E2BIG
-/// where the table is full.
+/// The thread's lowest entry, which is also the call of a thread that no signal has interrupted;
+/// `None` for a thread that never connected.
 #[inline(always)]
-pub(crate) fn of_thread(tid: u32) -> Result<&'static mut Call, i32> {
-    const MISSING: i32 = 0;
-    if let Some(call) = existing(tid) {
-        return Ok(call);
+pub(crate) fn thread(tid: u32) -> Option<&'static Call> {
+    existing(Key { tid, depth: 0 })
+}
+
+/// The thread's lowest entry, made where there is none. The error is the kernel's, negated:
+/// -E2BIG where the table is full.
+#[inline(always)]
+pub(crate) fn thread_or_new(tid: u32) -> Result<&'static Call, i32> {
+    existing_or_new(Key { tid, depth: 0 })
+}
+
+/// A call that stands on `depth` suspended ones.
+#[inline(always)]
+pub(crate) fn nested(tid: u32, depth: u32) -> Option<&'static Call> {
+    existing(Key { tid, depth })
+}
+
+/// The same, made where there is none.
+#[inline(always)]
+pub(crate) fn nested_or_new(tid: u32, depth: u32) -> Result<&'static Call, i32> {
+    existing_or_new(Key { tid, depth })
+}
+
+/// Forgets everything of a thread that ends. Most threads never connected, and have nothing.
+#[inline(always)]
+pub(crate) fn forget(tid: u32) {
+    if thread(tid).is_some() {
+        for depth in 0..DEPTH_MAX {
+            let _absent = INFLIGHT.remove(&Key { tid, depth });
+        }
     }
-    INFLIGHT.insert(&tid, &IDLE, 0)?;
-    existing(tid).ok_or(MISSING)
 }
 
 #[inline(always)]
-fn existing(tid: u32) -> Option<&'static mut Call> {
-    let call = INFLIGHT.get_ptr_mut(&tid)?;
+fn existing(key: Key) -> Option<&'static Call> {
+    let call = INFLIGHT.get_ptr(&key)?;
     // SAFETY: the pointer is the map's own. Only the thread itself, with preemption off, uses its
-    // entry, and only the thread's own end removes it.
-    unsafe { call.as_mut() }
+    // entries, and only its own end removes them.
+    unsafe { call.as_ref() }
+}
+
+#[inline(always)]
+fn existing_or_new(key: Key) -> Result<&'static Call, i32> {
+    const VANISHED: i32 = 0;
+    if let Some(call) = existing(key) {
+        return Ok(call);
+    }
+    INFLIGHT.insert(&key, &IDLE, 0)?;
+    existing(key).ok_or(VANISHED)
+}
+
+impl Call {
+    /// Reads the address, if it has not been read yet. `source` says when this is.
+    #[inline(always)]
+    pub(crate) fn read_address(&self, source: u8) {
+        if self.address_len.get() == 0 {
+            let read = read_address(
+                self.address.as_ptr(),
+                self.address_pointer.get(),
+                self.addrlen.get(),
+            );
+            self.address_len.set(read);
+            self.address_source
+                .set(if read == 0 { ADDRESS_NOT_READ } else { source });
+        }
+    }
+
+    /// Begins anew with the arguments of a call that is seen at `source`.
+    #[inline(always)]
+    pub(crate) fn begin(&self, arguments: Arguments, known: u8, source: u8) {
+        self.fd.set(arguments.fd);
+        self.addrlen.set(arguments.addrlen);
+        self.address_pointer.set(arguments.address_pointer);
+        self.address_len.set(0);
+        self.restarts.set(0);
+        self.known.set(known);
+        self.read_address(source);
+        self.comm.set(crate::task::comm());
+    }
+
+    /// Whether these are the arguments that the call began with.
+    #[inline(always)]
+    pub(crate) const fn has(&self, arguments: Arguments) -> bool {
+        self.fd.get() == arguments.fd
+            && self.address_pointer.get() == arguments.address_pointer
+            && self.addrlen.get() == arguments.addrlen
+    }
+
+    /// Counts one suspended call more of this thread, or one fewer.
+    #[inline(always)]
+    pub(crate) fn add_suspended(&self, change: i32) {
+        self.suspended
+            .set(self.suspended.get().wrapping_add_signed(change));
+    }
+}
+
+/// The arguments of a connect call.
+#[derive(Clone, Copy)]
+pub(crate) struct Arguments {
+    /// First, of which the upper half of the register is garbage.
+    pub(crate) fd: i32,
+    /// Second.
+    pub(crate) address_pointer: u64,
+    /// Third, of which the upper half of the register is garbage.
+    pub(crate) addrlen: i32,
+}
+
+impl Arguments {
+    /// From whole registers.
+    #[inline(always)]
+    pub(crate) const fn new([fd, address_pointer, addrlen]: [u64; 3]) -> Self {
+        Self {
+            fd: fd as i32,
+            address_pointer,
+            addrlen: addrlen as i32,
+        }
+    }
 }
 
 /// Reads exactly `addrlen` bytes at `pointer` in the caller's memory: more could reach into an
 /// unmapped page, and a read is all or nothing. Returns how many bytes were read, 0 where there is
 /// nothing to read or the page is not there (never touched, or unmapped).
 #[inline(always)]
-pub(crate) fn read_address(address: &mut [u8; ADDRESS_MAX], pointer: u64, addrlen: i32) -> u64 {
+fn read_address(address: *mut [u8; ADDRESS_MAX], pointer: u64, addrlen: i32) -> u64 {
     if addrlen <= 0 {
         return 0;
     }
@@ -73,7 +229,7 @@ pub(crate) fn read_address(address: &mut [u8; ADDRESS_MAX], pointer: u64, addrle
     // SAFETY: `length` is at most the size of `address`; the helper checks the user's pointer.
     let failed = unsafe {
         bpf_probe_read_user(
-            address.as_mut_ptr().cast(),
+            address.cast(),
             length,
             core::ptr::with_exposed_provenance(pointer as usize),
         )

@@ -1,8 +1,8 @@
 //! The kernel object of connect-observer.
 //!
 //! `probe/` holds one file per way of seeing; everything else serves it: [`filter`] decides who is
-//! reported, [`inflight`] keeps a call between its entry and its return, [`emit`] fills the record
-//! in the ring buffer and counts what did not fit.
+//! reported, [`inflight`] keeps a call between its entry and its end, [`report`] makes a record of
+//! it, [`emit`] puts the record into the ring buffer and counts what did not fit.
 
 #![no_std]
 #![no_main]
@@ -24,6 +24,7 @@ mod filter;
 mod inflight;
 mod maps;
 mod probe;
+mod report;
 mod task;
 
 /// `bpf_probe_read_kernel` and others are for GPL-compatible programs only.

@@ -10,7 +10,7 @@ use connect_ebpf::{
     settings::{INFLIGHT_ENTRIES, LINEAGE_ENTRIES, RING_BYTES, Settings},
 };
 
-use crate::inflight::Call;
+use crate::inflight::{Call, Key};
 
 /// Frozen before the verifier runs; see [`Settings`].
 #[unsafe(no_mangle)]
@@ -24,10 +24,10 @@ pub(crate) static RECORDS: RingBuf = RingBuf::with_byte_size(RING_BYTES, 0);
 #[map]
 pub(crate) static LOSSES: PerCpuArray<u64> = PerCpuArray::with_max_entries(loss::COUNTERS, 0);
 
-/// Calls under way, by thread id. An entry stays with its thread and is used again: inserting and
-/// deleting at every call would cost three times as much.
+/// Calls under way. A thread's first entry stays with it and is used again: inserting and deleting
+/// at every call would cost three times as much.
 #[map]
-pub(crate) static INFLIGHT: HashMap<u32, Call> = HashMap::with_max_entries(INFLIGHT_ENTRIES, 0);
+pub(crate) static INFLIGHT: HashMap<Key, Call> = HashMap::with_max_entries(INFLIGHT_ENTRIES, 0);
 
 /// Thread ids of the observed command and its descendants.
 #[map]

@@ -57,9 +57,11 @@ pub const KNOWN_ENTRY: u8 = 1 << 0;
 /// [`Connect::known`]: [`Connect::fd`] and [`Connect::addrlen`] are true.
 pub const KNOWN_ARGUMENTS: u8 = 1 << 1;
 
-/// One connect call that returned.
+/// One connect call of the application that is over, however often the kernel restarted it.
 ///
-/// Source: tracepoints `syscalls:sys_enter_connect` and `syscalls:sys_exit_connect`.
+/// Source: tracepoints `syscalls:sys_enter_connect` and `syscalls:sys_exit_connect`; for a call that a
+/// signal interrupted, also `signal:signal_deliver`, `syscalls:sys_enter_rt_sigreturn` and
+/// `sched:sched_process_exit`.
 #[cfg_attr(
     feature = "user",
     derive(
@@ -77,9 +79,9 @@ pub struct Connect {
     /// When the call was entered, `CLOCK_MONOTONIC` in ns; when it returned, without
     /// [`KNOWN_ENTRY`].
     pub entered_ns: u64,
-    /// Time in the call, in ns; 0 without [`KNOWN_ENTRY`].
+    /// Time from the first entry to the last return, in ns; 0 without [`KNOWN_ENTRY`].
     pub duration_ns: u64,
-    /// What the call returned: 0, or a negated errno.
+    /// What the application got: 0, or a negated errno.
     pub ret: i64,
     /// cgroup v2 id of the calling task (`bpf_get_current_cgroup_id`).
     pub cgroup_id: u64,
@@ -93,6 +95,8 @@ pub struct Connect {
     pub fd: i32,
     /// Third argument of the call, as passed.
     pub addrlen: i32,
+    /// How often the kernel restarted the call after a signal.
+    pub restarts: u32,
     /// How many bytes of [`Self::address`] are the caller's: 0 to [`ADDRESS_MAX`].
     pub address_len: u8,
     /// When the address was read: `ADDRESS_*`.
@@ -101,6 +105,11 @@ pub struct Connect {
     pub via: u8,
     /// Which fields could be learned: `KNOWN_*`, or-ed.
     pub known: u8,
+    /// 1: the call never returned to the application; [`Self::ret`] is what the kernel would have
+    /// looked at next. Otherwise 0.
+    pub killed: u8,
+    /// Always 0.
+    pub reserved: [u8; 3],
     /// Task name when the call was entered, ended by a NUL.
     pub comm: [u8; COMM_LEN],
     /// The address passed; bytes from [`Self::address_len`] on mean nothing.
@@ -108,5 +117,5 @@ pub struct Connect {
 }
 
 const _: () = assert!(size_of::<Header>() == 8);
-const _: () = assert!(size_of::<Connect>() == 208);
+const _: () = assert!(size_of::<Connect>() == 216);
 const _: () = assert!(align_of::<Connect>() == 8);

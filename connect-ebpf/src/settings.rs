@@ -6,7 +6,8 @@
 /// Name of the global in the kernel object.
 pub const SETTINGS_GLOBAL: &str = "SETTINGS";
 
-/// Name of the hash map of calls under way, one entry per thread that ever connected.
+/// Name of the hash map of calls under way, one entry per thread that ever connected,
+/// and one per call that a signal handler makes while it interrupts another.
 pub const INFLIGHT_MAP: &str = "INFLIGHT";
 /// Name of the hash map of the tasks that [`Settings::lineage`] lets through.
 pub const LINEAGE_MAP: &str = "LINEAGE";
@@ -45,6 +46,13 @@ pub struct Settings {
     pub fork_child_pid: u32,
     /// Offset of `old_pid` in tracepoint `sched:sched_process_exec`.
     pub exec_old_pid: u32,
+    /// Not 0: the hooks on signals are attached, so a call that one interrupts is followed to its
+    /// end; otherwise it ends with `ERESTARTSYS`.
+    pub interruptions: u32,
+    /// Offset of `sa_handler` in tracepoint `signal:signal_deliver`.
+    pub deliver_sa_handler: u32,
+    /// Offset of `sa_flags` in tracepoint `signal:signal_deliver`.
+    pub deliver_sa_flags: u32,
 }
 
 impl Settings {
@@ -59,10 +67,13 @@ impl Settings {
         wakeup_bytes: RING_BYTES / 8,
         fork_child_pid: 0,
         exec_old_pid: 0,
+        interruptions: 0,
+        deliver_sa_handler: 0,
+        deliver_sa_flags: 0,
     };
 }
 
-const _: () = assert!(size_of::<Settings>() == 36);
+const _: () = assert!(size_of::<Settings>() == 48);
 
 #[cfg(feature = "user")]
 #[expect(

@@ -39,12 +39,20 @@ pub(crate) fn comm() -> [u8; COMM_LEN] {
     bpf_get_current_comm().unwrap_or_default()
 }
 
-/// The first three arguments of the system call that the current task is in, from the registers
-/// it saved when it entered the kernel. Needs [`Settings::task_registers`].
+/// Registers that the current task saved when it entered the kernel.
+#[derive(Clone, Copy)]
+pub(crate) struct SavedRegisters {
+    /// The first three arguments of the system call that it is in.
+    pub(crate) arguments: [u64; 3],
+    /// Its stack pointer.
+    pub(crate) stack_pointer: u64,
+}
+
+/// The current task's saved registers. Needs [`Settings::task_registers`].
 ///
 /// [`Settings::task_registers`]: connect_ebpf::settings::Settings::task_registers
 #[inline(always)]
-pub(crate) fn syscall_arguments() -> Option<[u64; 3]> {
+pub(crate) fn registers() -> Option<SavedRegisters> {
     // SAFETY: no arguments; the verifier knows what it returns.
     let task = unsafe { bpf_get_current_task_btf() };
     // SAFETY: `task` is the current task, straight from the helper.
@@ -53,7 +61,7 @@ pub(crate) fn syscall_arguments() -> Option<[u64; 3]> {
     let registers = with_exposed_provenance::<Registers>(registers.cast_unsigned() as usize);
     // SAFETY: bpf_probe_read_kernel checks the address itself.
     let registers = unsafe { bpf_probe_read_kernel(registers) }.ok()?;
-    Some(arguments(&registers))
+    Some(saved(&registers))
 }
 
 /// System V ABI, system calls: rdi, rsi, rdx.
@@ -61,6 +69,9 @@ pub(crate) fn syscall_arguments() -> Option<[u64; 3]> {
 use aya_ebpf::bindings::pt_regs as Registers;
 #[cfg(bpf_target_arch = "x86_64")]
 #[inline(always)]
-const fn arguments(registers: &Registers) -> [u64; 3] {
-    [registers.rdi, registers.rsi, registers.rdx]
+const fn saved(registers: &Registers) -> SavedRegisters {
+    SavedRegisters {
+        arguments: [registers.rdi, registers.rsi, registers.rdx],
+        stack_pointer: registers.rsp,
+    }
 }

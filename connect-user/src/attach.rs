@@ -64,6 +64,29 @@ const LINEAGE_HOOK: Hook = Hook {
     name: "sched_process_fork",
 };
 
+/// Attached where the kernel has both: without them, what becomes of an interrupted call is unknown.
+const INTERRUPTION_HOOKS: [Hook; 2] = [
+    Hook {
+        category: "syscalls",
+        name: "sys_enter_rt_sigreturn",
+    },
+    SIGNAL_DELIVER,
+];
+
+/// Tells what a signal does to a call that it interrupted.
+const SIGNAL_DELIVER: Hook = Hook {
+    category: "signal",
+    name: "signal_deliver",
+};
+
+/// Whether this kernel lets interrupted calls be followed to their end.
+#[must_use]
+pub fn follows_interruptions(tracefs: &Tracefs) -> bool {
+    INTERRUPTION_HOOKS
+        .iter()
+        .all(|hook| tracefs.event(hook.category, hook.name).join("id").exists())
+}
+
 /// Whom to observe, besides what the filters say.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Scope {
@@ -139,6 +162,11 @@ pub fn attach(
     // The logger takes its map before programs are loaded, or they would not find it.
     let logger = EbpfLogger::init(&mut object).context("cannot read the kernel object's log")?;
 
+    if settings.interruptions != 0 {
+        for hook in INTERRUPTION_HOOKS {
+            put_in_place(&mut object, &hook)?;
+        }
+    }
     for hook in HOOKS {
         put_in_place(&mut object, &hook)?;
     }
@@ -169,6 +197,14 @@ fn settings(
     scope: Scope,
 ) -> Result<Settings> {
     let lineage = scope == Scope::Lineage;
+    let interruptions = follows_interruptions(tracefs);
+    let deliver = |field| {
+        if interruptions {
+            tracepoint_format::offset(tracefs, &SIGNAL_DELIVER, field)
+        } else {
+            Ok(0)
+        }
+    };
     Ok(Settings {
         pid: filters.pid.unwrap_or(ANY),
         uid: filters.uid.unwrap_or(ANY),
@@ -190,6 +226,9 @@ fn settings(
             },
             "old_pid",
         )?,
+        interruptions: u32::from(interruptions),
+        deliver_sa_handler: deliver("sa_handler")?,
+        deliver_sa_flags: deliver("sa_flags")?,
     })
 }
 

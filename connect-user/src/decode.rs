@@ -93,6 +93,11 @@ fn connect(record: &record::Connect, clock: Clock) -> Result<Connect, Malformed>
         VIA_SYSCALL => "syscall",
         _ => return Err(Malformed::Field("via")),
     };
+    let killed = match record.killed {
+        0 => false,
+        1 => true,
+        _ => return Err(Malformed::Field("killed")),
+    };
     let address = record
         .address
         .get(..usize::from(record.address_len))
@@ -118,6 +123,8 @@ fn connect(record: &record::Connect, clock: Clock) -> Result<Connect, Malformed>
         error_type: (errno != 0)
             .then(|| errno::label(errno))
             .map(Cow::into_owned),
+        restarts: (record.restarts != 0).then_some(record.restarts),
+        killed: killed.then_some(true),
         duration_ns: entry_known.then_some(record.duration_ns),
         via,
     })

@@ -60,7 +60,13 @@ pub struct Connect {
     /// Name of the errno.
     #[serde(rename = "error.type", skip_serializing_if = "Option::is_none")]
     pub error_type: Option<String>,
-    /// Time in the call, in ns.
+    /// How often the kernel restarted the call after a signal; absent when it did not.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub restarts: Option<u32>,
+    /// True when the call never returned to the application; the errno is then the kernel's own.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub killed: Option<bool>,
+    /// Time from the first entry to the last return, in ns.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub duration_ns: Option<u64>,
     /// How the call was made.

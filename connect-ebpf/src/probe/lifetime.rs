@@ -7,15 +7,18 @@
 use aya_ebpf::{macros::tracepoint, programs::TracePointContext};
 
 use crate::{
-    maps::{INFLIGHT, LINEAGE, setting},
-    probe::lineage,
-    task,
+    inflight,
+    maps::{LINEAGE, setting},
+    probe::{interruption, lineage},
+    task::{self, TaskId},
 };
 
 /// Runs in every thread that ends, not only in the last of a process.
 #[tracepoint(category = "sched", name = "sched_process_exit")]
 fn sched_process_exit(_ctx: TracePointContext) {
-    forget(task::current().tid);
+    let id = task::current();
+    interruption::end_of_thread(id);
+    forget(id.tid);
 }
 
 /// A thread that is not its group's leader takes the leader's id when it execs: its own old id is
@@ -27,7 +30,9 @@ fn sched_process_exec(ctx: TracePointContext) {
     let Ok(old_tid) = (unsafe { ctx.read_at::<u32>(offset) }) else {
         return;
     };
-    let tid = task::current().tid;
+    let TaskId { pid, tid } = task::current();
+    // A handler that execs does not return to the call that it interrupted.
+    interruption::end_of_thread(TaskId { pid, tid: old_tid });
     if old_tid != tid {
         if lineage::follows(old_tid) {
             lineage::follow(&ctx, tid);
@@ -38,9 +43,9 @@ fn sched_process_exec(ctx: TracePointContext) {
 
 #[inline(always)]
 fn forget(tid: u32) {
-    // Most threads never connected: there is nothing to remove, which is no error.
-    let _absent = INFLIGHT.remove(&tid);
+    inflight::forget(tid);
     if setting!(lineage) != 0 {
+        // A task that is not observed has nothing to remove, which is no error.
         let _absent = LINEAGE.remove(&tid);
     }
 }

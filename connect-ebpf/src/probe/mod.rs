@@ -1,5 +1,6 @@
 //! One file per way of seeing.
 
+mod interruption;
 mod lifetime;
 mod lineage;
 mod syscall;
