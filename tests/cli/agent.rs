@@ -56,6 +56,14 @@ pub(crate) fn run<A: AsRef<OsStr>>(arguments: impl IntoIterator<Item = A>) -> En
     Running::start(&mut agent(arguments)).end()
 }
 
+/// Runs agents to their end, all at the same time: to put hooks in place and to take them away is
+/// mostly waiting for the kernel.
+pub(crate) fn run_all(commands: impl IntoIterator<Item = Command>) -> Vec<Ended> {
+    let start = |mut command: Command| Running::start(&mut command);
+    let running: Vec<_> = commands.into_iter().map(start).collect();
+    running.into_iter().map(Running::end).collect()
+}
+
 /// A running agent.
 pub(crate) struct Running {
     child: Child,
@@ -104,6 +112,14 @@ impl Running {
 
     pub(crate) fn signal(&self, signal: Signal) {
         kill_process(self.pid(), signal).unwrap();
+    }
+
+    /// Stops it where it is, while something happens that it must find when it goes on.
+    pub(crate) fn while_stopped(&self, happens: impl FnOnce()) {
+        self.signal(Signal::STOP);
+        wait_until("a stop", || self.status("State:").starts_with('T'));
+        happens();
+        self.signal(Signal::CONT);
     }
 
     pub(crate) fn pid(&self) -> Pid {

@@ -5,7 +5,7 @@ use std::{fs, process::Command};
 use tempfile::NamedTempFile;
 
 use crate::{
-    agent::{Running, Stream, agent},
+    agent::{Running, Stream, agent, run_all},
     terminal::terminal,
 };
 
@@ -19,33 +19,48 @@ fn titles(options: &[&str]) -> Command {
     command
 }
 
-/// What a terminal of so many columns shows.
-fn on_terminal(columns: u16, mut command: Command) -> String {
-    let (near, far) = terminal(columns);
-    let screen = Stream::of(near);
-    let ended = Running::start_to(&mut command, far).end();
-    ended.assert_code(0);
-    screen.wait_for("titles", |text| text.contains("DESTINATION"))
+/// Colours in what each of them shows, in a terminal of 80 columns.
+fn on_terminals<const N: usize>(commands: [Command; N]) -> [bool; N] {
+    shown_on(commands.map(|command| (80, command))).map(|shown| shown.contains(ESCAPE))
 }
 
-fn in_pipe(mut command: Command) -> String {
-    let ended = Running::start(&mut command).end();
-    ended.assert_code(0);
-    assert!(!ended.stderr.contains(ESCAPE), "{:?}", ended.stderr);
-    ended.stdout
+/// What each of them shows, in a terminal of so many columns.
+fn shown_on<const N: usize>(commands: [(u16, Command); N]) -> [String; N] {
+    let running = commands.map(|(columns, mut command)| {
+        let (near, far) = terminal(columns);
+        (Stream::of(near), Running::start_to(&mut command, far))
+    });
+    running.map(|(screen, running)| {
+        running.end().assert_code(0);
+        screen.wait_for("titles", |text| text.contains("DESTINATION"))
+    })
+}
+
+/// Colours in what each of them writes into a pipe.
+fn in_pipes<const N: usize>(commands: [Command; N]) -> Vec<bool> {
+    let ended = run_all(commands).into_iter();
+    ended
+        .map(|ended| {
+            ended.assert_code(0);
+            assert!(!ended.stderr.contains(ESCAPE), "{:?}", ended.stderr);
+            ended.stdout.contains(ESCAPE)
+        })
+        .collect()
 }
 
 #[test]
 fn is_for_terminals() {
-    assert!(on_terminal(80, titles(&[])).contains(ESCAPE));
-    assert!(!in_pipe(titles(&[])).contains(ESCAPE));
-    assert!(!in_pipe(titles(&["--color", "auto"])).contains(ESCAPE));
+    assert_eq!(on_terminals([titles(&[])]), [true]);
+    let piped = [titles(&[]), titles(&["--color", "auto"])];
+    assert_eq!(in_pipes(piped), [false, false]);
 }
 
 #[test]
 fn is_as_asked_for() {
-    assert!(in_pipe(titles(&["--color", "always"])).contains(ESCAPE));
-    assert!(!on_terminal(80, titles(&["--color", "never"])).contains(ESCAPE));
+    let always = titles(&["--color", "always"]);
+    let json = titles(&["--color", "always", "--output", "json"]);
+    assert_eq!(in_pipes([always, json]), [true, false]);
+    assert_eq!(on_terminals([titles(&["--color", "never"])]), [false]);
 }
 
 #[test]
@@ -55,20 +70,17 @@ fn heeds_the_environment() {
         command.env(name, value);
         command
     };
-    let shown = |command| on_terminal(80, command).contains(ESCAPE);
-    assert!(!shown(with("NO_COLOR", "1", &[])));
-    assert!(!shown(with("TERM", "dumb", &[])));
-    // no-color.org: "when present and not an empty string".
-    assert!(shown(with("NO_COLOR", "", &[])));
-    // What was typed beats what was set.
-    assert!(shown(with("NO_COLOR", "1", &["--color", "always"])));
-    assert!(in_pipe(with("NO_COLOR", "1", &["--color", "always"])).contains(ESCAPE));
-}
-
-#[test]
-fn is_not_in_json() {
-    let options = ["--output", "json", "--color", "always"];
-    assert!(!in_pipe(titles(&options)).contains(ESCAPE));
+    let always = ["--color", "always"];
+    let shown = on_terminals([
+        with("NO_COLOR", "1", &[]),
+        with("TERM", "dumb", &[]),
+        // no-color.org: "when present and not an empty string".
+        with("NO_COLOR", "", &[]),
+        // What was typed beats what was set.
+        with("NO_COLOR", "1", &always),
+    ]);
+    assert_eq!(shown, [false, false, true, true]);
+    assert_eq!(in_pipes([with("NO_COLOR", "1", &always)]), [true]);
 }
 
 #[test]
@@ -86,18 +98,14 @@ fn is_not_in_a_file() {
 /// A row must not wrap where there is not much room, and shows more where there is.
 #[test]
 fn the_table_fits_the_terminal() {
-    let width = |columns| {
-        let shown = on_terminal(columns, titles(&["--color", "never"]));
-        let line = shown.lines().next().unwrap().to_owned();
-        line.find("DESTINATION").unwrap()
-    };
+    let never = || titles(&["--color", "never"]);
+    let destination = |shown: &str| shown.find("DESTINATION").unwrap();
+    let shown = shown_on([(80, never()), (120, never()), (1000, never())]);
+    let [narrow, wide, wider] = shown.map(|shown| destination(&shown));
     // An IPv4 address and a port: 21 columns.
-    assert!(width(80) + 21 <= 80, "{}", width(80));
-    assert!(width(120) > width(80), "milliseconds and whole names");
-    let narrow = in_pipe(titles(&[]));
-    assert_eq!(
-        narrow.find("DESTINATION"),
-        Some(width(200)),
-        "no limit in a pipe"
-    );
+    assert!(narrow + 21 <= 80, "{narrow}");
+    assert!(wide > narrow, "milliseconds and whole names");
+    assert_eq!(wider, wide);
+    let piped = run_all([never()]);
+    assert_eq!(destination(&piped[0].stdout), wide, "no limit in a pipe");
 }

@@ -8,8 +8,9 @@ use std::{
 };
 
 use rustix::{
+    event::{PollFd, PollFlags, Timespec, poll},
     fs::{CWD, FileType, Mode, mknodat},
-    io::{ioctl_fionbio, ioctl_fionread},
+    io::ioctl_fionbio,
     process::Signal,
 };
 use tempfile::TempDir;
@@ -88,13 +89,15 @@ fn standard_error_may_be_closed_too() {
 
 #[test]
 fn a_full_disk_is_told_in_one_line() {
-    for arguments in [
+    let running = [
         &["trace", "--duration", "1000"][..],
         &["trace", "--duration", "1000", "--output", "json"],
         &["run", "--", "true"],
         &["check"],
-    ] {
-        let ended = Running::start_to(&mut agent(arguments), full()).end();
+    ]
+    .map(|arguments| (arguments, Running::start_to(&mut agent(arguments), full())));
+    for (arguments, running) in running {
+        let ended = running.end();
         ended.assert_code(1);
         let line = ended.only_error();
         assert!(line.contains("No space left on device"), "{line}");
@@ -250,12 +253,16 @@ fn a_reader_who_does_not_read_does_not_keep_what_is_done() {
     let mut traffic = Traffic::start();
     let mut command = agent(["trace", "--count", &MADE.to_string()]);
     let (mut reader, writer) = pipe().unwrap();
+    let pipe = writer.try_clone().unwrap();
     let mut running = Running::start_to(command.args(traffic.filter()), writer);
     running.ready();
     traffic.connect(MADE);
-    // Pages of a pipe: as many as fit were written.
-    wait_until("a full pipe", || ioctl_fionread(&reader).unwrap() > 60_000);
+    wait_until("a full pipe", || {
+        let mut has_room = [PollFd::new(&pipe, PollFlags::OUT)];
+        poll(&mut has_room, Some(&Timespec::default())).unwrap() == 0
+    });
     assert!(running.runs(), "it waits for the reader");
+    drop(pipe);
 
     running.signal(Signal::INT);
     let ended = running.end();

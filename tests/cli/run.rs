@@ -13,7 +13,7 @@ use serde_json::Value;
 use tempfile::NamedTempFile;
 
 use crate::{
-    agent::{Ended, Running, agent, run, wait_until},
+    agent::{Running, agent, run, run_all, wait_until},
     circumstances::{detached, without_hangups},
 };
 
@@ -22,10 +22,6 @@ const THREE: &str =
     ": >/dev/udp/127.0.0.1/9; : 2>/dev/null >/dev/tcp/127.0.0.1/1; : >/dev/udp/127.0.0.1/10";
 
 /// Runs a command and keeps the events out of its standard output.
-fn run_silently<A: AsRef<OsStr>>(command: impl IntoIterator<Item = A>) -> Ended {
-    Running::start(&mut silently(command)).end()
-}
-
 fn silently<A: AsRef<OsStr>>(command: impl IntoIterator<Item = A>) -> Command {
     let mut agent = agent(["run", "--output-file", "/dev/null", "--"]);
     agent.args(command);
@@ -41,7 +37,7 @@ fn connects(json: &str) -> Vec<Value> {
 
 #[test]
 fn ends_with_the_status_of_the_command() {
-    for (script, code) in [
+    let cases = [
         ("exit 0", 0),
         ("exit 1", 1),
         ("exit 2", 2),
@@ -50,8 +46,9 @@ fn ends_with_the_status_of_the_command() {
         ("kill -KILL $$", 128 + 9),
         ("kill -TERM $$", 128 + 15),
         ("kill -SEGV $$", 128 + 11),
-    ] {
-        let ended = run_silently(["sh", "-c", script]);
+    ];
+    let commands = cases.map(|(script, _)| silently(["sh", "-c", script]));
+    for ((script, code), ended) in cases.into_iter().zip(run_all(commands)) {
         ended.assert_code(code);
         ended.assert_no_error();
         assert_eq!(ended.totals().events, 0, "{script}");
@@ -61,14 +58,15 @@ fn ends_with_the_status_of_the_command() {
 #[test]
 fn says_in_one_line_what_cannot_be_started() {
     let script = NamedTempFile::new().unwrap();
-    for (command, reason) in [
+    let cases = [
         (OsStr::new("no-such-command"), "No such file"),
         (OsStr::new("/no/such/command"), "No such file"),
         (OsStr::new(""), "No such file"),
         (OsStr::new("/"), "Permission denied"),
         (script.path().as_os_str(), "Permission denied"),
-    ] {
-        let ended = run_silently([command]);
+    ];
+    let commands = cases.map(|(command, _)| silently([command]));
+    for ((command, reason), ended) in cases.into_iter().zip(run_all(commands)) {
         ended.assert_code(1);
         let line = ended.only_error();
         let name = command.to_str().unwrap();
@@ -79,7 +77,8 @@ fn says_in_one_line_what_cannot_be_started() {
 /// A name that cannot be started is text that somebody else may have chosen.
 #[test]
 fn says_safely_what_cannot_be_started() {
-    let ended = run_silently([OsStr::from_bytes(b"/no/\x1b[31m\nerror: forged\xff")]);
+    let name = OsStr::from_bytes(b"/no/\x1b[31m\nerror: forged\xff");
+    let ended = Running::start(&mut silently([name])).end();
     ended.assert_code(1);
     let line = ended.only_error();
     assert!(!line.contains('\x1b'), "{line:?}");
@@ -156,8 +155,7 @@ fn changes_nothing_else() {
     let mut observed = silently(["bash", "-c", SCRIPT]);
     prepare(&mut observed);
 
-    let [direct, observed] =
-        [direct, observed].map(|mut command| Running::start(&mut command).end());
+    let [direct, observed] = run_all([direct, observed]).try_into().ok().unwrap();
     observed.assert_code(0);
     // How many signals are queued is the user's affair. And where glibc can spawn without fork, it
     // ignores the two signals of its own threads, 32 and 33.
@@ -194,7 +192,7 @@ fn shows_the_connects_of_the_command_and_its_children() {
 #[test]
 fn shows_only_what_the_filters_let_through() {
     let script = format!("{THREE}; : >/dev/udp/::1/12");
-    for (filter, expected) in [
+    let cases = [
         (&["--failed"][..], &[1][..]),
         (&["--family", "inet6"], &[12]),
         (&["--family", "AF_INET"], &[9, 1, 10]),
@@ -202,11 +200,13 @@ fn shows_only_what_the_filters_let_through() {
         (&["--family", "unix"], &[]),
         (&["--uid", "0"], &[9, 1, 10, 12]),
         (&["--uid", "1"], &[]),
-    ] {
-        let mut arguments = vec!["run", "--output", "json"];
-        arguments.extend(filter);
-        arguments.extend(["--", "bash", "-c", &script]);
-        let ended = run(arguments);
+    ];
+    let commands = cases.map(|(filter, _)| {
+        let mut command = agent(["run", "--output", "json"]);
+        command.args(filter).args(["--", "bash", "-c", &script]);
+        command
+    });
+    for ((filter, expected), ended) in cases.into_iter().zip(run_all(commands)) {
         ended.assert_code(0);
         let ports: Vec<_> = connects(&ended.stdout)
             .iter()
@@ -293,20 +293,22 @@ fn leaves_a_hangup_ignored() {
 /// A service manager, `timeout` or `kill` ends the agent and means the command.
 #[test]
 fn passes_signals_on() {
-    for (signal, name) in [
+    let observed = [
         (Signal::TERM, "TERM"),
         (Signal::INT, "INT"),
         (Signal::HUP, "HUP"),
-    ] {
-        let script =
-            format!("trap 'echo got it; exit 9' {name}; echo begun; while :; do read x <&3; done");
+    ]
+    .map(|(signal, name)| {
+        let script = format!("trap 'echo got it; exit 9' {name}; echo begun; read never");
         let (never, keep) = pipe().unwrap();
-        let mut command = silently(["bash", "-c", &format!("exec 3<&0; {script}")]);
+        let mut command = silently(["bash", "-c", &script]);
         let running = Running::start(command.stdin(never));
+        (signal, running, keep)
+    });
+    for (signal, running, keep) in observed {
         running
             .stdout
             .wait_for("begun", |text| text.contains("begun"));
-
         running.signal(signal);
         let ended = running.end();
         ended.assert_code(9);

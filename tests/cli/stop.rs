@@ -15,9 +15,7 @@ use crate::{
 fn trace(traffic: &Traffic, options: &[&str]) -> Running {
     let mut command = agent(["trace"]);
     command.args(traffic.filter()).args(options);
-    let running = Running::start(&mut command);
-    running.ready();
-    running
+    Running::start(&mut command)
 }
 
 #[track_caller]
@@ -32,20 +30,54 @@ fn assert_delivered(ended: &Ended, connects: u64) {
 
 #[test]
 fn signals_end_it_in_order() {
-    for signal in [Signal::INT, Signal::TERM, Signal::HUP] {
-        let mut traffic = Traffic::start();
+    let observed = [Signal::INT, Signal::TERM, Signal::HUP].map(|signal| {
+        let traffic = Traffic::start();
         let running = trace(&traffic, &[]);
-        traffic.connect(1000);
-        // At once: what was made before is still in the ring buffer.
-        running.signal(signal);
+        (signal, traffic, running)
+    });
+    for (signal, mut traffic, running) in observed {
+        running.ready();
+        // What was made before is still in the ring buffer when the signal is looked at.
+        running.while_stopped(|| {
+            traffic.connect(1000);
+            running.signal(signal);
+        });
         assert_delivered(&running.end(), 1000);
     }
+}
+
+/// The last losses are told too, in the stream and in the totals.
+#[test]
+fn a_signal_ends_it_with_the_last_losses() {
+    const MADE: u32 = 10_000;
+    let mut traffic = Traffic::start();
+    let running = trace(&traffic, &["--output", "json", "--ring-kib", "64"]);
+    running.ready();
+    running.while_stopped(|| {
+        traffic.connect(MADE);
+        running.signal(Signal::INT);
+    });
+    let ended = running.end();
+    ended.assert_code(0);
+    let totals = ended.totals();
+    assert_eq!(totals.events + totals.lost, u64::from(MADE));
+    assert_eq!(totals.reasons.get("ring_full"), Some(&totals.lost));
+    let told: u64 = ended
+        .stdout
+        .lines()
+        .map(|line| serde_json::from_str::<Value>(line).unwrap())
+        .filter(|event| event["event"] == "lost" && event["reason"] == "ring_full")
+        .map(|event| event["count"].as_u64().unwrap())
+        .sum();
+    assert_eq!(told, totals.lost, "the stream tells of every loss");
+    assert!(told > 0);
 }
 
 #[test]
 fn a_signal_ends_it_when_nothing_happened() {
     let traffic = Traffic::start();
     let running = trace(&traffic, &[]);
+    running.ready();
     running.signal(Signal::INT);
     let ended = running.end();
     assert_delivered(&ended, 0);
@@ -80,9 +112,13 @@ fn an_ignored_hangup_stays_ignored() {
 
 #[test]
 fn a_count_ends_it_at_exactly_that() {
-    for count in [1, 10] {
-        let mut traffic = Traffic::start();
+    let observed = [1, 10].map(|count| {
+        let traffic = Traffic::start();
         let running = trace(&traffic, &["--count", &count.to_string()]);
+        (count, traffic, running)
+    });
+    for (count, mut traffic, running) in observed {
+        running.ready();
         traffic.connect(100);
         assert_delivered(&running.end(), count);
     }
@@ -93,6 +129,7 @@ fn a_count_ends_it_at_exactly_that() {
 fn a_count_waits_for_the_last() {
     let mut traffic = Traffic::start();
     let mut running = trace(&traffic, &["--count", "3", "--output", "json"]);
+    running.ready();
     for made in 1..=2 {
         traffic.connect(1);
         running.stdout.wait_for("event", |text| {
@@ -108,19 +145,18 @@ fn a_count_waits_for_the_last() {
 
 #[test]
 fn a_duration_ends_it_after_that() {
+    let traffic = Traffic::start();
     let begun = Instant::now();
-    let mut traffic = Traffic::start();
-    let running = trace(&traffic, &["--duration", "0.5"]);
-    traffic.connect(10);
-    let ended = running.end();
+    let ended = trace(&traffic, &["--duration", "0.5"]).end();
     assert!(begun.elapsed() >= Duration::from_millis(500));
-    assert_delivered(&ended, 10);
+    assert_delivered(&ended, 0);
 }
 
 #[test]
 fn a_duration_longer_than_time_does_not() {
     let traffic = Traffic::start();
     let mut running = trace(&traffic, &["--duration", "1e19"]);
+    running.ready();
     assert!(running.runs());
     running.signal(Signal::INT);
     assert_delivered(&running.end(), 0);
@@ -131,6 +167,7 @@ fn a_duration_longer_than_time_does_not() {
 fn of_count_and_duration_the_first() {
     let mut traffic = Traffic::start();
     let running = trace(&traffic, &["--duration", "1000", "--count", "2"]);
+    running.ready();
     traffic.connect(2);
     assert_delivered(&running.end(), 2);
 }
@@ -140,6 +177,7 @@ fn of_count_and_duration_the_first() {
 fn json_begins_and_ends_with_a_notice() {
     let mut traffic = Traffic::start();
     let running = trace(&traffic, &["--output", "json"]);
+    running.ready();
     traffic.connect(5);
     running.signal(Signal::TERM);
     let ended = running.end();

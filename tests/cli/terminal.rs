@@ -6,8 +6,10 @@ use std::{
     os::fd::{FromRawFd as _, OwnedFd},
 };
 
+use rustix::process::Signal;
+
 use crate::{
-    agent::{Running, Stream, agent},
+    agent::{Running, Stream, agent, wait_until},
     circumstances::with_terminal,
     traffic::Traffic,
 };
@@ -62,25 +64,32 @@ fn an_interrupt_ends_trace() {
 /// It has reached the command already: passed on as well, it would reach it twice.
 #[test]
 fn an_interrupt_reaches_the_command_once() {
-    const SCRIPT: &str = "trap 'echo interrupted' INT; echo begun; \
-        while read word || [ $? -gt 128 ]; do echo \"read $word\"; done; exit 5";
+    const SCRIPT: &str = "trap 'echo interrupted' INT; trap 'echo ended; exit 5' TERM; \
+        echo begun; while read word || [ $? -gt 128 ]; do echo \"read $word\"; done";
     let (mut near, far) = terminal(80);
     let mut command = agent(["run", "-o", "/dev/null", "--", "bash", "-c", SCRIPT]);
     with_terminal(command.stdin(far.try_clone().unwrap()));
     let screen = Stream::of(near.try_clone().unwrap());
     let running = Running::start_to(&mut command, far);
-    let mut type_and_see = |typed: &[u8], answer: &str| {
-        near.write_all(typed).unwrap();
+    let see = |answer: &str| {
         screen.wait_for(answer, |text| text.contains(answer));
     };
-    type_and_see(b"", "begun");
-    type_and_see(INTERRUPT, "interrupted");
-    // More than once around, so that a second signal had the time to come.
+    see("begun");
+    // The command has answered it before the agent looks at its own.
+    running.while_stopped(|| {
+        near.write_all(INTERRUPT).unwrap();
+        see("interrupted");
+    });
+    wait_until("the agent's own", || {
+        running.status("ShdPnd:") == "0".repeat(16)
+    });
     for word in ["one", "two", "three"] {
-        type_and_see(format!("{word}\n").as_bytes(), &format!("read {word}"));
+        near.write_all(format!("{word}\n").as_bytes()).unwrap();
+        see(&format!("read {word}"));
     }
-    type_and_see(b"\x04", "");
-    let ended = running.end();
-    ended.assert_code(5);
+    // Passed on after whatever was passed on before.
+    running.signal(Signal::TERM);
+    running.end().assert_code(5);
+    see("ended");
     assert_eq!(screen.text().matches("interrupted").count(), 1);
 }

@@ -1,19 +1,13 @@
 //! Processes that live for one call: pid and tid are right, and none is missed.
 
-use std::{
-    io::{Read as _, pipe},
-    process::Command,
-    thread,
-};
+use std::io::{Read as _, pipe};
 
-use anyhow::{Context as _, Result, anyhow, ensure};
+use anyhow::{Result, ensure};
 use libc::CLONE_NEWPID;
-use rustix::thread::UnshareFlags;
 
 use crate::support::{
     case::Case,
-    child::{self, fork, succeed},
-    namespace::unshare,
+    child::{self, fork, in_thread, succeed},
     sockaddr::{inet, loopback},
     stage::{Attempt, Stage},
     syscall::udp,
@@ -97,8 +91,7 @@ fn orphans(stage: &Stage) -> Result<()> {
 fn short_lived_threads(stage: &Stage) -> Result<()> {
     for number in 0..500 {
         let call = || stage.expect(0, &udp()?, &peer(number));
-        let joined = thread::scope(|scope| scope.spawn(call).join());
-        joined.map_err(|_| anyhow!("a thread panicked"))??;
+        in_thread(call)?;
     }
     Ok(())
 }
@@ -120,22 +113,14 @@ fn nested_pids(stage: &Stage) -> Result<()> {
     stage.record(&attempt, &caller, &outcome)
 }
 
-/// A program that was started by posix_spawn, and starts the next one itself.
+/// A program that starts itself by `posix_spawn`, and that one the next.
 fn executed(stage: &Stage) -> Result<()> {
     let depth: u8 = stage.role.parse().unwrap_or(0);
     stage.expect(0, &udp()?, &peer(depth.into()))?;
     if depth == 3 {
         return Ok(());
     }
-    // Each in a mount namespace of its own too, as a service would be.
-    unshare(UnshareFlags::NEWNS)?;
-    let words: Vec<_> = std::env::args_os().collect();
-    let (program, arguments) = words.split_first().context("no words")?;
-    let arguments = &arguments[..arguments.len() - 1];
-    let status = Command::new(program)
-        .args(arguments)
-        .arg((depth + 1).to_string())
-        .status()?;
+    let status = stage.again(&(depth + 1).to_string())?.status()?;
     ensure!(status.success(), "depth {depth}: {status}");
     Ok(())
 }

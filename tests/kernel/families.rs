@@ -36,11 +36,11 @@ fn vsock(cid: u32, port: u32) -> Sockaddr {
     Sockaddr::new(libc::AF_VSOCK, &rest.concat(), shown)
 }
 
-fn u16(value: u16) -> [u8; 2] {
+const fn u16(value: u16) -> [u8; 2] {
     value.to_ne_bytes()
 }
 
-fn u32(value: u32) -> [u8; 4] {
+const fn u32(value: u32) -> [u8; 4] {
     value.to_ne_bytes()
 }
 

@@ -1,8 +1,8 @@
 //! Filters: exactly what was asked for is reported.
 
-use std::{fs, thread};
+use std::fs;
 
-use anyhow::{Result, anyhow, ensure};
+use anyhow::{Result, ensure};
 use libc::{EBADF, EINPROGRESS, SOCK_NONBLOCK, SOCK_STREAM};
 use rustix::{process::Uid, thread::set_thread_res_uid};
 use serde_json::Value;
@@ -10,7 +10,7 @@ use serde_json::Value;
 use crate::support::{
     agent::{Agent, Command},
     case::Case,
-    child::{fork, succeed},
+    child::{fork, in_thread, succeed},
     memory::Pages,
     scratch::{Scratch, await_mark, mark},
     sockaddr::{Sockaddr, inet6, loopback, unix, unix_unnamed, unspec},
@@ -36,11 +36,7 @@ fn in_two_processes(stage: &Stage) -> Result<()> {
     let socket = udp()?;
     for port in 1..=20 {
         stage.expect(0, &socket, &loopback(port))?;
-        let in_thread = thread::scope(|scope| {
-            let call = || stage.expect(0, &socket, &loopback(port + 100));
-            scope.spawn(call).join()
-        });
-        in_thread.map_err(|_| anyhow!("a thread panicked"))??;
+        in_thread(|| stage.expect(0, &socket, &loopback(port + 100)))?;
         succeed(fork(|| stage.expect(0, &socket, &loopback(port + 200)))?)?;
     }
     Ok(())

@@ -1,14 +1,15 @@
 //! More calls than the ring buffer can hold: every one is either seen or counted as lost.
 
-use std::{collections::BTreeMap, fs, sync::Barrier, thread};
+use std::{collections::BTreeMap, fs, net::Ipv4Addr, sync::Barrier, thread};
 
-use anyhow::{Context as _, Result, anyhow, ensure};
+use anyhow::{Context as _, Result, ensure};
 use libc::EBADF;
 use rustix::thread::gettid;
 
 use crate::support::{
     agent::{Agent, Command},
     case::Case,
+    child::join,
     observation::Observation,
     scratch::{Scratch, await_mark, mark},
     sockaddr::inet,
@@ -66,10 +67,7 @@ pub(crate) fn flood(stage: &Stage) -> Result<()> {
                 })
             })
             .collect();
-        threads
-            .into_iter()
-            .map(|thread| thread.join().map_err(|_| anyhow!("a thread panicked"))?)
-            .collect::<Result<String>>()
+        threads.into_iter().map(join).collect::<Result<String>>()
     })?;
     fs::write(stage.file(MADE), made)?;
     stage.mark("flooded")
@@ -93,15 +91,15 @@ pub(crate) fn assert_accounted(observation: &Observation, made: &str) -> Result<
     );
     for (tid, events) in observation.threads()? {
         ensure!(made.contains_key(&tid), "nobody has thread id {tid}");
-        let mut last = std::net::Ipv4Addr::UNSPECIFIED;
+        let mut before = Ipv4Addr::UNSPECIFIED;
         let port = events[0].integer("network.peer.port")?;
         for event in events {
             let address = event.text("network.peer.address")?.parse()?;
             ensure!(
-                address > last && event.integer("network.peer.port")? == port,
-                "after {last}:{port} came {event:?}"
+                address > before && event.integer("network.peer.port")? == port,
+                "after {before}:{port} came {event:?}"
             );
-            last = address;
+            before = address;
             ensure!(event.integer("errno")? == i64::from(EBADF), "{event:?}");
             ensure!(event.integer("addrlen")? == 16, "{event:?}");
             ensure!(event.integer("fd")? == -1, "{event:?}");

@@ -1,8 +1,8 @@
 //! Who calls: user and cgroup.
 
-use std::{fs, os::unix::fs::MetadataExt as _, path::Path, thread};
+use std::{fs, os::unix::fs::MetadataExt as _, path::Path};
 
-use anyhow::{Context as _, Result, anyhow, ensure};
+use anyhow::{Context as _, Result, ensure};
 use rustix::{
     mount::{MountFlags, MountPropagationFlags, UnmountFlags, mount, mount_change, unmount},
     process::{Uid, getuid},
@@ -11,7 +11,7 @@ use rustix::{
 
 use crate::support::{
     case::Case,
-    child::{fork, succeed},
+    child::{fork, in_thread, succeed},
     namespace::unshare,
     sockaddr::loopback,
     stage::{Attempt, Stage},
@@ -37,12 +37,10 @@ fn users(stage: &Stage) -> Result<()> {
     };
     call(1)?;
     // A thread of its own user, as a file server has.
-    let in_thread = || -> Result<()> {
+    in_thread(|| {
         become_user(1234, 4321)?;
         call(2)
-    };
-    let joined = thread::scope(|scope| scope.spawn(in_thread).join());
-    joined.map_err(|_| anyhow!("a thread panicked"))??;
+    })?;
     succeed(fork(|| {
         become_user(65534, 65534)?;
         call(3)

@@ -1,17 +1,14 @@
 //! The table of calls under way: it holds living threads only, and what it cannot hold is counted.
 
-use std::{
-    sync::Barrier,
-    thread::{self, ScopedJoinHandle},
-};
+use std::{sync::Barrier, thread};
 
-use anyhow::{Result, anyhow, ensure};
+use anyhow::{Result, ensure};
 use libc::EBADF;
 use rustix::thread::gettid;
 
 use crate::support::{
     case::Case,
-    child::{await_gone, fork, succeed},
+    child::{await_gone, fork, in_thread, join, succeed},
     compare,
     sockaddr::loopback,
     stage::{Attempt, Stage},
@@ -53,8 +50,7 @@ fn dying_threads(stage: &Stage) -> Result<()> {
             stage.expect_of(EBADF, &Attempt::new(&-1, &address))?;
             anyhow::Ok(gettid())
         };
-        let tid = thread::scope(|scope| join(scope.spawn(call)))?;
-        await_gone(tid)?;
+        await_gone(in_thread(call)?)?;
     }
     Ok(())
 }
@@ -66,10 +62,6 @@ fn dying_processes(stage: &Stage) -> Result<()> {
         succeed(fork(call)?)?;
     }
     Ok(())
-}
-
-fn join<T>(thread: ScopedJoinHandle<'_, Result<T>>) -> Result<T> {
-    thread.join().map_err(|_| anyhow!("a thread panicked"))?
 }
 
 fn living_threads(stage: &Stage) -> Result<()> {

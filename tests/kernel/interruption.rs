@@ -2,7 +2,6 @@
 //! application got.
 
 use std::{
-    env,
     ffi::{CStr, CString, c_char},
     os::unix::ffi::OsStrExt as _,
     sync::{Mutex, OnceLock, PoisonError},
@@ -316,7 +315,9 @@ extern "C" fn exec(_signal: i32) {
         *pointer = CStr::as_ptr(word);
     }
     // SAFETY: a list of strings that ends with a null pointer. It returns only if it fails.
-    unsafe { libc::execv(pointers[0], pointers.as_ptr()) };
+    unsafe {
+        libc::execv(pointers[0], pointers.as_ptr());
+    }
 }
 
 /// In the first thread: in another one, its id would change as well.
@@ -326,9 +327,10 @@ fn exec_in_handler(stage: &Stage) -> Result<()> {
         stage.await_mark("recorded")?;
         return stage.expect(0, &udp()?, &loopback(9));
     }
-    let words = env::args_os().map(|word| CString::new(word.as_bytes()));
-    let mut words = words.collect::<Result<Vec<_>, _>>()?;
-    *words.last_mut().context("no words")? = c"next".to_owned();
+    let next = stage.again("next")?;
+    let words = [next.get_program()].into_iter().chain(next.get_args());
+    let words = words.map(|word| CString::new(word.as_bytes()));
+    let words = words.collect::<Result<_, _>>()?;
     NEXT.get_or_init(|| words);
     let listener = FullListener::new(stage, "exec")?;
     let (before, start) = (SystemTime::now(), Instant::now());

@@ -23,6 +23,7 @@ mod support;
 mod blocked;
 mod children;
 mod differential;
+mod errno;
 mod exec;
 mod families;
 mod filters;
@@ -99,8 +100,18 @@ fn main() -> ExitCode {
             }
         };
     }
-    let trials = CASES.into_iter().flatten().map(Case::trial).collect();
-    libtest_mimic::run(&Arguments::from_args(), trials).exit_code()
+    let mut trials = match errno::trials() {
+        Ok(trials) => trials,
+        Err(error) => {
+            eprintln!("{error:#}");
+            return ExitCode::FAILURE;
+        }
+    };
+    trials.extend(CASES.into_iter().flatten().map(Case::trial));
+    let mut arguments = Arguments::from_args();
+    // Most of the time of a test, the kernel takes hooks away and nobody computes.
+    arguments.test_threads.get_or_insert(8);
+    libtest_mimic::run(&arguments, trials).exit_code()
 }
 
 /// Plays the program of a case.
@@ -111,6 +122,7 @@ fn play(words: &[OsString]) -> Result<()> {
     let case = CASES
         .into_iter()
         .flatten()
+        .chain(errno::cases())
         .find(|case| name == case.name)
         .context("no such case")?;
     let role = role.to_str().context("no role")?;

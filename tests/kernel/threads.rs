@@ -1,18 +1,18 @@
 //! Threads: many at once, and such that outlive their leader.
 
-use std::{
-    sync::Barrier,
-    thread::{self, ScopedJoinHandle},
-};
+use std::{convert::Infallible, os::unix::process::CommandExt as _, sync::Barrier, thread};
 
-use anyhow::{Context as _, Result, anyhow};
+use anyhow::{Result, anyhow};
 use libc::EBADF;
+use rustix::{process::Pid, thread::gettid};
 
 use crate::support::{
     case::Case,
+    child::{in_thread, join, state},
     sockaddr::{inet, loopback, unix_abstract},
     stage::{Attempt, Stage},
     syscall::{udp, unix_stream},
+    wait,
 };
 
 pub(crate) const CASES: &[Case] = &[
@@ -57,37 +57,35 @@ fn many(stage: &Stage) -> Result<()> {
     })
 }
 
-fn join(thread: ScopedJoinHandle<'_, Result<()>>) -> Result<()> {
-    thread.join().map_err(|_| anyhow!("a thread panicked"))?
-}
-
-/// The process lives on when its first thread has ended.
+/// The process lives on when its first thread has ended, also in another program.
 fn leaderless(stage: &Stage) -> Result<()> {
     stage.expect(0, &udp()?, &loopback(1))?;
-    let leader = rustix::thread::gettid();
-    let stage_of_thread = Stage::stay(stage.directory(), &stage.role)?;
+    if stage.role == "next" {
+        return Ok(());
+    }
+    let leader = gettid();
+    let stage = Stage::stay(stage.directory(), &stage.role)?;
     thread::spawn(move || {
-        let result = after_leader(&stage_of_thread, leader);
-        if let Err(error) = &result {
-            eprintln!("{error:#}");
-        }
+        let Err(error) = after_leader(&stage, leader);
+        eprintln!("{error:#}");
         // SAFETY: ends the process, of which nobody else is left.
-        unsafe { libc::_exit(i32::from(result.is_err())) }
+        unsafe { libc::_exit(1) }
     });
     // SAFETY: ends this thread alone. What is on its stack stays as it is, for nobody.
-    unsafe { libc::syscall(libc::SYS_exit, 0) };
+    unsafe {
+        libc::syscall(libc::SYS_exit, 0);
+    }
     Err(anyhow!("the leader is still there"))
 }
 
-fn after_leader(stage: &Stage, leader: rustix::process::Pid) -> Result<()> {
-    let status = format!("/proc/self/task/{}/stat", leader.as_raw_nonzero());
-    crate::support::wait::until_true("the end of the leader", || {
-        let stat = std::fs::read_to_string(&status)?;
-        let (_, state) = stat.rsplit_once(") ").context("no state")?;
-        Ok(state.starts_with('Z'))
-    })?;
+fn after_leader(stage: &Stage, leader: Pid) -> Result<Infallible> {
+    wait::until_true(
+        "the end of the leader",
+        || Ok(state(leader, leader)? == 'Z'),
+    )?;
     stage.expect(0, &udp()?, &loopback(2))?;
     // What it starts is observed as well.
-    thread::scope(|scope| join(scope.spawn(|| stage.expect(0, &udp()?, &loopback(3)))))?;
-    stage.expect(0, &udp()?, &loopback(4))
+    in_thread(|| stage.expect(0, &udp()?, &loopback(3)))?;
+    stage.expect(0, &udp()?, &loopback(4))?;
+    Err(stage.again("next")?.exec().into())
 }

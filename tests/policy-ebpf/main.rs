@@ -2,10 +2,6 @@
 
 #![no_std]
 #![no_main]
-#![expect(
-    clippy::needless_pass_by_value,
-    reason = "aya-ebpf's macros hand the context over by value"
-)]
 
 use aya_ebpf::{helpers::bpf_set_retval, macros::cgroup_sock_addr, programs::SockAddrContext};
 
@@ -25,7 +21,9 @@ fn deny(_ctx: SockAddrContext) -> i32 {
 #[cgroup_sock_addr(connect4)]
 fn address_in_use(_ctx: SockAddrContext) -> i32 {
     // SAFETY: the helper takes an integer.
-    unsafe { bpf_set_retval(-EADDRINUSE) };
+    unsafe {
+        bpf_set_retval(-EADDRINUSE);
+    }
     REFUSE
 }
 

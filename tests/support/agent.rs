@@ -12,7 +12,7 @@ use std::{
 use anyhow::{Context as _, Result, ensure};
 use rustix::process::{Pid, Signal, kill_process, set_parent_process_death_signal};
 
-use super::{observation::Observation, scratch::Scratch, wait};
+use super::{child::state, observation::Observation, scratch::Scratch, wait};
 
 /// Its standard error, in the scratch directory.
 const STDERR: &str = "stderr";
@@ -175,13 +175,10 @@ impl<'a> Agent<'a> {
         self.process.signal(Signal::STOP)?;
         // The signal has been sent, but each thread stops when it sees it.
         wait::until_true("the agent to stop", || {
-            let tasks = fs::read_dir(format!("/proc/{}/task", pid.as_raw_nonzero()))?;
-            for task in tasks {
-                let stat = fs::read_to_string(task?.path().join("stat"))?;
-                if !stat
-                    .rsplit_once(") ")
-                    .is_some_and(|(_, state)| state.starts_with('T'))
-                {
+            for task in fs::read_dir(format!("/proc/{}/task", pid.as_raw_nonzero()))? {
+                let tid = task?.file_name().to_str().and_then(|tid| tid.parse().ok());
+                let tid = tid.and_then(Pid::from_raw).context("no thread id")?;
+                if state(pid, tid)? != 'T' {
                     return Ok(false);
                 }
             }

@@ -128,21 +128,23 @@ pub(crate) fn await_gone(tid: Pid) -> Result<()> {
 
 /// Waits until a thread sleeps in connect(2).
 pub(crate) fn await_blocked(pid: Pid, tid: Pid) -> Result<()> {
-    let task = format!(
-        "/proc/{}/task/{}",
-        pid.as_raw_nonzero(),
-        tid.as_raw_nonzero()
-    );
-    let read = |name: &str| {
-        let path = format!("{task}/{name}");
-        fs::read_to_string(&path).with_context(|| format!("cannot read {path}"))
-    };
     // The number of the system call that it is in, or `running`.
     let connect = format!("{} ", libc::SYS_connect);
     wait::until_true("a thread to block in connect", || {
-        let stat = read("stat")?;
-        let (_, state) = stat.rsplit_once(") ").context("no state")?;
         // A stopped thread is in the call too, but does not sleep.
-        Ok(state.starts_with('S') && read("syscall")?.starts_with(&connect))
+        Ok(state(pid, tid)? == 'S' && of_task(pid, tid, "syscall")?.starts_with(&connect))
     })
+}
+
+/// The state of a thread as proc(5) has it: `S` sleeping, `T` stopped, `Z` ended, ...
+pub(crate) fn state(pid: Pid, tid: Pid) -> Result<char> {
+    let stat = of_task(pid, tid, "stat")?;
+    let (_, rest) = stat.rsplit_once(") ").context("no state")?;
+    rest.chars().next().context("no state")
+}
+
+fn of_task(pid: Pid, tid: Pid, file: &str) -> Result<String> {
+    let (pid, tid) = (pid.as_raw_nonzero(), tid.as_raw_nonzero());
+    let path = format!("/proc/{pid}/task/{tid}/{file}");
+    fs::read_to_string(&path).with_context(|| format!("cannot read {path}"))
 }

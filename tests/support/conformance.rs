@@ -72,7 +72,8 @@ impl Proof {
 
     pub(crate) fn trial(&'static self) -> Trial {
         let possible = (self.possible)();
-        self.case.trial().with_ignored_flag(!possible)
+        let trial = self.case.trial().with_kind("conformance");
+        trial.with_ignored_flag(!possible)
     }
 }
 
@@ -122,7 +123,13 @@ fn compare(calls: &[&Call], returns: Returns) -> Result<(String, String)> {
             returns.len() == entries && leads_to(&returns, errno),
             "the hook saw {returns:?} of a call that came to {errno}"
         );
-        of_hook.push(returns.into_iter().map(raw).collect::<Vec<_>>().join(" and "));
+        of_hook.push(
+            returns
+                .into_iter()
+                .map(raw)
+                .collect::<Vec<_>>()
+                .join(" and "),
+        );
         of_application.push(match call.keys.get("error.type").and_then(Value::as_str) {
             None => "0".to_owned(),
             Some(_) if call.keys.contains_key("killed") => "nothing: killed".to_owned(),
@@ -131,7 +138,10 @@ fn compare(calls: &[&Call], returns: Returns) -> Result<(String, String)> {
     }
     for (tid, returns) in returns {
         let rest: Vec<_> = returns.collect();
-        ensure!(rest.is_empty(), "the hook saw {rest:?} of thread {tid}, which made no such call");
+        ensure!(
+            rest.is_empty(),
+            "the hook saw {rest:?} of thread {tid}, which made no such call"
+        );
     }
     Ok((of_hook.join(", then "), of_application.join(", then ")))
 }

@@ -4,17 +4,19 @@
 use std::{
     collections::BTreeMap,
     fs::{self, File},
-    io::Write as _,
+    io::{ErrorKind, Write as _},
     path::{Path, PathBuf},
 };
 
-use anyhow::{Context as _, Result, bail, ensure};
+use anyhow::{Context as _, Result, ensure};
 use rustix::{process::getpid, thread::gettid};
+
+use super::wait;
 
 /// Where tracefs is mounted, or an automount of debugfs.
 const TRACEFS: [&str; 2] = ["/sys/kernel/tracing", "/sys/kernel/debug/tracing"];
 /// How the instances of these tests are named, followed by the process and the thread.
-const PREFIX: &str = "connect-observer-test-";
+const PREFIX: &str = "connect-observer-hook-";
 /// What a line says between who and what.
 const RETURN: &str = ": sys_connect -> 0x";
 
@@ -56,7 +58,10 @@ impl Hook {
         let mut returns = Returns::new();
         for line in trace.lines() {
             if let Some(counts) = line.strip_prefix("# entries-in-buffer/entries-written: ") {
-                let counts = counts.split_whitespace().next().and_then(|both| both.split_once('/'));
+                let counts = counts
+                    .split_whitespace()
+                    .next()
+                    .and_then(|both| both.split_once('/'));
                 let complete = counts.is_some_and(|(kept, written)| kept == written);
                 ensure!(complete, "the trace is not complete: {line}");
             }
@@ -71,8 +76,14 @@ impl Hook {
 
 impl Drop for Hook {
     fn drop(&mut self) {
-        // A leftover is removed by the next test.
-        let _removed = fs::remove_dir(&self.instance);
+        // It is busy while a child of another thread, which has not yet become its own program,
+        // has our files. What is left nevertheless is removed by the next run of the tests.
+        let _removed = wait::until_true("a free tracefs instance", || {
+            match fs::remove_dir(&self.instance) {
+                Err(error) if error.kind() == ErrorKind::ResourceBusy => Ok(false),
+                removed => Ok(removed.map(|()| true)?),
+            }
+        });
     }
 }
 
@@ -90,13 +101,10 @@ fn remove_leftovers(instances: &Path) -> Result<()> {
     for instance in fs::read_dir(instances)? {
         let instance = instance?;
         let name = instance.file_name();
-        let Some(owner) = name.to_str().and_then(|name| name.strip_prefix(PREFIX)) else {
-            continue;
-        };
-        let Some((pid, _)) = owner.split_once('-') else {
-            bail!("{} is not ours", instance.path().display());
-        };
-        if !Path::new("/proc").join(pid).exists() {
+        let owner = name
+            .to_str()
+            .and_then(|name| name.strip_prefix(PREFIX)?.split_once('-'));
+        if owner.is_some_and(|(pid, _)| !Path::new("/proc").join(pid).exists()) {
             // Another test may have been faster.
             let _removed = fs::remove_dir(instance.path());
         }

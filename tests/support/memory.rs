@@ -1,6 +1,12 @@
 //! Memory whose every page is as a case needs it.
 
-use std::{fs::File, io, os::fd::AsRawFd as _, ptr::null_mut};
+use std::{
+    fs::File,
+    io,
+    os::fd::AsRawFd as _,
+    ptr::with_exposed_provenance_mut,
+    sync::atomic::{AtomicUsize, Ordering},
+};
 
 use anyhow::{Result, ensure};
 
@@ -39,26 +45,23 @@ impl Pages {
     }
 
     fn map(count: usize, flags: i32, fd: i32) -> Result<Self> {
+        // Far from where the kernel and the C library put things by themselves, or a hole would not
+        // stay one. Each mapping has a part of its own.
+        static NEXT: AtomicUsize = AtomicUsize::new(0x1000_0000_0000);
+        let place = NEXT.fetch_add(1 << 30, Ordering::Relaxed);
+        let start = with_exposed_provenance_mut(place);
         let protection = libc::PROT_READ | libc::PROT_WRITE;
+        let flags = libc::MAP_PRIVATE | libc::MAP_FIXED_NOREPLACE | flags;
         let length = count * page_size();
-        // SAFETY: a new mapping, wherever the kernel likes it.
-        let start = unsafe {
-            libc::mmap(
-                null_mut(),
-                length,
-                protection,
-                libc::MAP_PRIVATE | flags,
-                fd,
-                0,
-            )
-        };
+        // SAFETY: a new mapping; MAP_FIXED_NOREPLACE takes nobody's place.
+        let mapped = unsafe { libc::mmap(start, length, protection, flags, fd, 0) };
         ensure!(
-            start != libc::MAP_FAILED,
+            mapped == start,
             "cannot map: {}",
             io::Error::last_os_error()
         );
         Ok(Self {
-            start: start.cast(),
+            start: mapped.cast(),
             count,
         })
     }
@@ -125,7 +128,7 @@ impl Pages {
 
 impl Drop for Pages {
     fn drop(&mut self) {
-        // SAFETY: the mapping is ours alone; holes in it do no harm.
+        // SAFETY: the mapping is ours alone, and nobody else maps anything into its holes.
         unsafe {
             libc::munmap(self.start.cast(), self.count * page_size());
         }

@@ -7,11 +7,16 @@
 pub(crate) mod agent;
 pub(crate) mod blocking;
 pub(crate) mod case;
+pub(crate) mod cgroup;
 pub(crate) mod child;
 pub(crate) mod compare;
+pub(crate) mod conformance;
+pub(crate) mod hook;
 pub(crate) mod memory;
 pub(crate) mod namespace;
+pub(crate) mod network;
 pub(crate) mod observation;
+pub(crate) mod option;
 pub(crate) mod scratch;
 pub(crate) mod signal;
 pub(crate) mod sockaddr;

@@ -49,7 +49,20 @@ pub(crate) fn route_to_refusal(kind: u8) -> Result<()> {
 
 fn route(to: [u8; 4], kind: u8, scope: u8) -> Request {
     // struct rtmsg: family, both prefixes, type of service, table, protocol, scope, type, flags.
-    let header = [IPV4, 32, 0, 0, RT_TABLE_MAIN, RTPROT_STATIC, scope, kind, 0, 0, 0, 0];
+    let header = [
+        IPV4,
+        32,
+        0,
+        0,
+        RT_TABLE_MAIN,
+        RTPROT_STATIC,
+        scope,
+        kind,
+        0,
+        0,
+        0,
+        0,
+    ];
     let mut request = Request::new(&header);
     request.attribute(RTA_DST, &to);
     request
@@ -65,34 +78,39 @@ pub(crate) fn ethernet() -> Result<()> {
     // From linux/veth.h.
     const VETH_INFO_PEER: u16 = 1;
 
-    let mut far = link(INDEX + 1);
+    // They come up when both are there.
+    let mut far = link(INDEX + 1, 0);
     far.attribute(IFLA_IFNAME, FAR.as_bytes());
     let mut data = Request::default();
     data.attribute(VETH_INFO_PEER, &far.0);
     let mut information = Request::default();
     information.attribute(IFLA_INFO_KIND, b"veth");
     information.attribute(IFLA_INFO_DATA, &data.0);
-    let mut near = link(INDEX);
+    let mut near = link(INDEX, 0);
     near.attribute(IFLA_IFNAME, NEAR.as_bytes());
     near.attribute(IFLA_LINKINFO, &information.0);
     near.send(RTM_NEWLINK).context("no pair of interfaces")?;
 
     for index in [INDEX, INDEX + 1] {
-        link(index).send(RTM_NEWLINK).context("an interface does not come up")?;
+        link(index, libc::IFF_UP)
+            .send(RTM_NEWLINK)
+            .context("an interface does not come up")?;
     }
     // struct ifaddrmsg: family, prefix, flags, scope, index.
     let header = [&[IPV4, 24, 0, RT_SCOPE_UNIVERSE][..], &INDEX.to_ne_bytes()].concat();
     let mut address = Request::new(&header);
     let [a, b, c, _] = NEIGHBOUR;
     address.attribute(IFA_LOCAL, &[a, b, c, 1]);
-    address.send(RTM_NEWADDR).context("an interface takes no address")
+    address
+        .send(RTM_NEWADDR)
+        .context("an interface takes no address")
 }
 
-/// An interface that is, or shall be, up.
-fn link(index: u32) -> Request {
-    let up = libc::IFF_UP.to_ne_bytes();
+/// An interface, and which of its flags shall be set.
+fn link(index: u32, flags: i32) -> Request {
+    let (index, flags) = (index.to_ne_bytes(), flags.to_ne_bytes());
     // struct ifinfomsg: family, type, index, flags, and which of the flags shall change.
-    Request::new(&[&[0; 4][..], &index.to_ne_bytes(), &up, &up].concat())
+    Request::new(&[&[0; 4][..], &index, &flags, &flags].concat())
 }
 
 /// What follows the header of a message: its own header and attributes, each of them padded.
@@ -109,7 +127,8 @@ impl Request {
         let length = 4 + value.len();
         // Attributes of these requests have some dozen bytes.
         let said = u16::try_from(length).unwrap_or(u16::MAX);
-        self.0.extend([said.to_ne_bytes(), kind.to_ne_bytes()].as_flattened());
+        self.0
+            .extend([said.to_ne_bytes(), kind.to_ne_bytes()].as_flattened());
         self.0.extend(value);
         self.0.resize(self.0.len().next_multiple_of(4), 0);
     }
@@ -133,7 +152,9 @@ impl Request {
         // The same header, a negated errno, and what was sent.
         let mut answer = [0; 1024];
         let length = kernel.read(&mut answer)?;
-        let errno = answer[..length].get(HEADER..HEADER + 4).context("half an answer")?;
+        let errno = answer[..length]
+            .get(HEADER..HEADER + 4)
+            .context("half an answer")?;
         let errno = -i32::from_ne_bytes(errno.try_into()?);
         ensure!(errno == 0, "{}", std::io::Error::from_raw_os_error(errno));
         Ok(())
@@ -150,7 +171,12 @@ impl Router {
         let socket = socket(AF_PACKET, SOCK_DGRAM, protocol.into()).context("no packet socket")?;
         // struct sockaddr_ll: family, protocol, interface.
         let family = u16::try_from(AF_PACKET)?.to_ne_bytes();
-        let address = [&family[..], &ETH_P_IP.to_be_bytes(), &LOOPBACK.to_ne_bytes(), &[0; 12]];
+        let address = [
+            &family[..],
+            &ETH_P_IP.to_be_bytes(),
+            &LOOPBACK.to_ne_bytes(),
+            &[0; 12],
+        ];
         bind(socket.as_fd(), &address.concat())?;
         Ok(Self(socket.into()))
     }
@@ -164,7 +190,10 @@ impl Router {
         let mut packet = [0; 2048];
         let from = loop {
             let length = self.0.read(&mut packet)?;
-            ensure!(length >= HEADER + PORTS_AND_SEQUENCE, "{length} bytes are no packet");
+            ensure!(
+                length >= HEADER + PORTS_AND_SEQUENCE,
+                "{length} bytes are no packet"
+            );
             let [_, _, _, from, to] = packet[..HEADER].as_chunks::<4>().0 else {
                 continue;
             };
@@ -186,7 +215,11 @@ impl Router {
 
 /// RFC 1071, of an even number of bytes.
 fn checksum(bytes: &[u8]) -> [u8; 2] {
-    let words = bytes.as_chunks().0.iter().map(|word| u32::from(u16::from_be_bytes(*word)));
+    let words = bytes
+        .as_chunks()
+        .0
+        .iter()
+        .map(|word| u32::from(u16::from_be_bytes(*word)));
     let mut sum: u32 = words.sum();
     while let (carry @ 1.., rest) = (sum >> 16, sum & 0xffff) {
         sum = carry + rest;

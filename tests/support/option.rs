@@ -1,6 +1,6 @@
 //! Options of sockets and of the network that they are in.
 
-use std::{fs, io, os::fd::AsRawFd};
+use std::{fs, io, os::fd::AsRawFd, time::Duration};
 
 use anyhow::{Context as _, Result, ensure};
 
@@ -12,6 +12,15 @@ pub(crate) fn set<T>(socket: &impl AsRawFd, level: i32, option: i32, value: &T) 
     let result = unsafe { libc::setsockopt(socket.as_raw_fd(), level, option, pointer, size) };
     ensure!(result == 0, "no option: {}", io::Error::last_os_error());
     Ok(())
+}
+
+/// `SO_SNDTIMEO`: no longer than this waits a call that sends, or connects.
+pub(crate) fn limit_waiting(socket: &impl AsRawFd, time: Duration) -> Result<()> {
+    let time = libc::timeval {
+        tv_sec: time.as_secs().try_into()?,
+        tv_usec: time.subsec_micros().into(),
+    };
+    set(socket, libc::SOL_SOCKET, libc::SO_SNDTIMEO, &time)
 }
 
 /// sysctl(8): `name` is a path below `/proc/sys/net`, of this process's own network.

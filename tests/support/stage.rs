@@ -72,10 +72,13 @@ impl Stage {
 
     /// This program once more, in another role.
     pub(crate) fn again(&self, role: &str) -> Result<process::Command> {
-        let mut words: Vec<_> = env::args_os().collect();
-        *words.last_mut().context("no words")? = role.into();
-        let mut command = process::Command::new(env::current_exe()?);
-        command.args(&words[1..]);
+        let words: Vec<_> = env::args_os().collect();
+        let (own_role, words) = words.split_last().context("no words")?;
+        ensure!(*own_role == *self.role, "the role is not the last word");
+        // Not the path of the running program: it is unknown when the first thread has ended.
+        let (program, words) = words.split_first().context("no program")?;
+        let mut command = process::Command::new(program);
+        command.args(words).arg(role);
         Ok(command)
     }
 

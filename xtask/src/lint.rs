@@ -35,11 +35,19 @@ pub(crate) fn run() -> Result<()> {
         .args(["--release", "--locked", "--", "-D", "warnings"]);
     succeed(&mut clippy, "cargo clippy")?;
 
-    say("linting the kernel object");
+    say("linting the kernel object, and that of the tests");
     let mut clippy = NIGHTLY.tool("cargo");
     clippy
-        .args(["clippy", "-p", "connect-ebpf", "--bins"])
-        .args(["--features", "kernel", "-Z", "build-std=core"])
+        .args([
+            "clippy",
+            "-p",
+            "connect-ebpf",
+            "-p",
+            "policy-ebpf",
+            "--bins",
+        ])
+        .args(["--features", "connect-ebpf/kernel,policy-ebpf/kernel"])
+        .args(["-Z", "build-std=core"])
         .args(["--target", "bpfel-unknown-none"])
         .args(["--release", "--locked", "--", "-D", "warnings"])
         // As aya-build passes it.
@@ -47,7 +55,7 @@ pub(crate) fn run() -> Result<()> {
             "CARGO_ENCODED_RUSTFLAGS",
             format!("--cfg=bpf_target_arch=\"{ARCH}\""),
         );
-    succeed(&mut clippy, "cargo clippy of the kernel object")?;
+    succeed(&mut clippy, "cargo clippy of the kernel objects")?;
 
     say("checking the documentation");
     let mut doc = tools.cargo();

@@ -4,6 +4,7 @@
 
 mod audit;
 mod build;
+mod conformance;
 mod fuzz;
 mod lint;
 mod pins;
@@ -46,6 +47,8 @@ enum Command {
     /// Tests that load the kernel object run as root, through sudo unless you are root. The last
     /// line says `N passed, N failed`.
     Test(test::Args),
+    /// Run the conformance tests as root and write docs/conformance.md from what they find
+    Conformance(conformance::Args),
     /// Check format, lints and documentation, also of the kernel object
     Lint,
     /// Check licences, sources and known vulnerabilities of the dependencies
@@ -68,6 +71,7 @@ fn dispatch(cli: Cli) -> Result<ExitCode> {
         Command::Build => build::run()?,
         Command::Run(args) => match run::run(args)? {},
         Command::Test(args) => return test::run(&args),
+        Command::Conformance(args) => conformance::run(&args)?,
         Command::Lint => lint::run()?,
         Command::Audit => audit::run()?,
         Command::Fuzz(args) => fuzz::run(&args)?,

@@ -8,6 +8,7 @@ use std::{
 use anyhow::{Context as _, Result, ensure};
 
 use crate::{
+    conformance::Results,
     lint, setup,
     support::{
         privilege::{as_root, is_root},
@@ -33,32 +34,36 @@ pub(crate) struct Args {
 }
 
 pub(crate) fn run(args: &Args) -> Result<ExitCode> {
-    let is_root = is_root()?;
-    if !is_root {
-        // Now, as a question for the password would be lost in the output of the tests.
-        say("the tests that load the kernel object run as root, through sudo");
-        succeed(&mut as_root("true")?, "sudo")?;
-    }
-    install_packages()?;
+    let mut cargo = cargo_test()?;
     lint::run()?;
 
     say("running the tests");
-    let mut cargo = setup::ensure_tools()?.cargo();
-    cargo
-        .args(["test", "--release", "--locked"])
-        .args(["--workspace", "--no-fail-fast"]);
-    if !is_root {
-        let runner = format!("target.'cfg(unix)'.runner=['sh', '-c', '''{RUNNER}''']");
-        cargo.args(["--config", &runner]);
+    cargo.args(["--workspace", "--no-fail-fast", "--"]);
+    cargo.args(&args.filter).stdout(Stdio::piped());
+    // All of the tests also tell whether the document that is made of them is up to date.
+    let results = match args.filter {
+        None => Some(Results::new()?),
+        Some(_) => None,
+    };
+    if let Some(results) = &results {
+        results.collect(&mut cargo);
     }
-    cargo.arg("--").args(&args.filter).stdout(Stdio::piped());
     let mut child = cargo.spawn().with_context(|| cannot_start(&cargo))?;
     let mut stdout = io::stdout().lock();
     let mut sum = Sum::default();
     if let Some(output) = child.stdout.take() {
         sum = pass_on(BufReader::new(output), &mut stdout)?;
     }
-    let mut passed = child.wait()?.success() && sum.failed == 0;
+    let mut passed = child.wait()?.success();
+    match results.as_ref().map(Results::check) {
+        None => {}
+        Some(Ok(())) => sum.passed += 1,
+        Some(Err(error)) => {
+            say(format_args!("error: {error:#}"));
+            sum.failed += 1;
+        }
+    }
+    passed &= sum.failed == 0;
     if !passed {
         say("error: not every test passed");
     } else if sum.passed == 0 {
@@ -71,6 +76,24 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode> {
     } else {
         ExitCode::FAILURE
     })
+}
+
+/// `cargo test`, with everything that the tests need; those that load the kernel object run as root.
+pub(crate) fn cargo_test() -> Result<Command> {
+    let is_root = is_root()?;
+    if !is_root {
+        // Now, as a question for the password would be lost in the output of the tests.
+        say("the tests that load the kernel object run as root, through sudo");
+        succeed(&mut as_root("true")?, "sudo")?;
+    }
+    install_packages()?;
+    let mut cargo = setup::ensure_tools()?.cargo();
+    cargo.args(["test", "--release", "--locked"]);
+    if !is_root {
+        let runner = format!("target.'cfg(unix)'.runner=['sh', '-c', '''{RUNNER}''']");
+        cargo.args(["--config", &runner]);
+    }
+    Ok(cargo)
 }
 
 #[derive(Debug, Default, PartialEq, Eq)]

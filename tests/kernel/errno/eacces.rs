@@ -45,13 +45,12 @@ pub(super) const NETWORK: &[Proof] = &[
     ),
 ];
 
-const NOBODY: Uid = Uid::from_raw(65534);
-
 /// From now on an ordinary user, in a directory that everybody may search.
 fn become_nobody(stage: &Stage) -> Result<()> {
     set_mode(stage.directory(), 0o711)?;
     env::set_current_dir(stage.directory())?;
-    Ok(set_thread_res_uid(NOBODY, NOBODY, NOBODY)?)
+    let nobody = Uid::from_raw(65534);
+    Ok(set_thread_res_uid(nobody, nobody, nobody)?)
 }
 
 fn set_mode(path: &Path, mode: u32) -> Result<()> {

@@ -1,9 +1,9 @@
 //! Not now: something is full.
 
-use std::os::unix::net::UnixStream;
+use std::{os::unix::net::UnixStream, time::Duration};
 
 use anyhow::Result;
-use libc::{EAGAIN, SO_SNDTIMEO, SOL_SOCKET, timeval};
+use libc::EAGAIN;
 
 use crate::support::{
     blocking::FullListener,
@@ -47,11 +47,7 @@ fn backlog_full(stage: &Stage) -> Result<()> {
 fn send_timeout(stage: &Stage) -> Result<()> {
     let listener = FullListener::new(stage, "full")?;
     let socket = unix_stream()?;
-    let timeout = timeval {
-        tv_sec: 0,
-        tv_usec: 1000,
-    };
-    option::set(&socket, SOL_SOCKET, SO_SNDTIMEO, &timeout)?;
+    option::limit_waiting(&socket, Duration::from_millis(1))?;
     stage.expect(EAGAIN, &socket, &listener.address)
 }
 

@@ -1,7 +1,9 @@
 //! An attempt of this socket is still under way.
 
+use std::time::Duration;
+
 use anyhow::Result;
-use libc::{EALREADY, EINPROGRESS, SO_SNDTIMEO, SOL_SOCKET, timeval};
+use libc::{EALREADY, EINPROGRESS};
 
 use super::not_blocking;
 use crate::support::{
@@ -36,11 +38,7 @@ fn again(stage: &Stage) -> Result<()> {
 fn again_blocking(stage: &Stage) -> Result<()> {
     route_to_silence()?;
     let socket = tcp()?;
-    let timeout = timeval {
-        tv_sec: 0,
-        tv_usec: 1000,
-    };
-    option::set(&socket, SOL_SOCKET, SO_SNDTIMEO, &timeout)?;
+    option::limit_waiting(&socket, Duration::from_millis(1))?;
     stage.expect(EINPROGRESS, &socket, &inet(SILENT, 80))?;
     stage.expect(EALREADY, &socket, &inet(SILENT, 80))
 }

@@ -12,7 +12,11 @@ use crate::support::{conformance::Proof, sockaddr::loopback, stage::Stage, sysca
 
 pub(super) const PROOFS: &[Proof] = &[
     Proof::new("errno_ebadf_negative", "descriptor -1", negative),
-    Proof::new("errno_ebadf_closed", "a socket that has been closed", closed),
+    Proof::new(
+        "errno_ebadf_closed",
+        "a socket that has been closed",
+        closed,
+    ),
     Proof::new(
         "errno_ebadf_path_only",
         "a descriptor that was opened with `O_PATH`",

@@ -62,7 +62,11 @@ fn stream(stage: &Stage) -> Result<()> {
 fn datagram(stage: &Stage) -> Result<()> {
     env::set_current_dir(stage.directory())?;
     drop(UnixDatagram::bind("socket")?);
-    stage.expect(ECONNREFUSED, &socket(AF_UNIX, SOCK_DGRAM, 0)?, &unix(b"socket"))
+    stage.expect(
+        ECONNREFUSED,
+        &socket(AF_UNIX, SOCK_DGRAM, 0)?,
+        &unix(b"socket"),
+    )
 }
 
 fn abstract_name(stage: &Stage) -> Result<()> {

@@ -22,8 +22,8 @@ pub(super) const PROOFS: &[Proof] = &[Proof::new(
 
 pub(super) const GAPS: &[Gap] = &[Gap {
     what: "vsock: nobody listens",
-    why: "its peer is another machine, the host or a guest of this one; a loopback of its own is in \
-          few kernels",
+    why: "the peer is the host of this machine or a guest on it, which no test may disturb; vsock's \
+          own loopback is not in every kernel",
 }];
 
 fn shut_down(stage: &Stage) -> Result<()> {

@@ -15,13 +15,21 @@ use crate::support::{
 
 pub(super) const PROOFS: &[Proof] = &[
     Proof::new("errno_efault_null", "a null pointer", null),
-    Proof::new("errno_efault_unmapped", "a page that is not mapped", unmapped),
+    Proof::new(
+        "errno_efault_unmapped",
+        "a page that is not mapped",
+        unmapped,
+    ),
     Proof::new(
         "errno_efault_straddling",
         "an address that begins in a page and ends in one that is not mapped",
         straddling,
     ),
-    Proof::new("errno_efault_not_readable", "a page that may not be read", not_readable),
+    Proof::new(
+        "errno_efault_not_readable",
+        "a page that may not be read",
+        not_readable,
+    ),
 ];
 
 /// As long as an IPv4 address.

@@ -1,7 +1,9 @@
 //! The attempt goes on after the call.
 
+use std::time::Duration;
+
 use anyhow::{Context as _, Result, ensure};
-use libc::{ECONNREFUSED, EINPROGRESS, SO_SNDTIMEO, SOL_SOCKET, timeval};
+use libc::{ECONNREFUSED, EINPROGRESS};
 
 use super::{deaf, listener, not_blocking, settled};
 use crate::support::{
@@ -38,7 +40,10 @@ fn then_connected(stage: &Stage) -> Result<()> {
     settled(&socket)?;
     let reason = socket.take_error()?;
     ensure!(reason.is_none(), "{reason:?}");
-    ensure!(socket.peer_addr()? == listener.local_addr()?, "another peer");
+    ensure!(
+        socket.peer_addr()? == listener.local_addr()?,
+        "another peer"
+    );
     Ok(())
 }
 
@@ -55,10 +60,6 @@ fn then_refused(stage: &Stage) -> Result<()> {
 fn send_timeout(stage: &Stage) -> Result<()> {
     route_to_silence()?;
     let socket = tcp()?;
-    let timeout = timeval {
-        tv_sec: 0,
-        tv_usec: 1000,
-    };
-    option::set(&socket, SOL_SOCKET, SO_SNDTIMEO, &timeout)?;
+    option::limit_waiting(&socket, Duration::from_millis(1))?;
     stage.expect(EINPROGRESS, &socket, &inet(SILENT, 80))
 }

@@ -60,7 +60,11 @@ fn deny_connect() -> Result<()> {
     let mut program = [
         // The number of the system call is what struct seccomp_data begins with.
         statement(BPF_LD | BPF_W | BPF_ABS, 0, 0)?,
-        statement(BPF_JMP | BPF_JEQ | BPF_K, u32::try_from(libc::SYS_connect)?, 1)?,
+        statement(
+            BPF_JMP | BPF_JEQ | BPF_K,
+            u32::try_from(libc::SYS_connect)?,
+            1,
+        )?,
         statement(BPF_RET | BPF_K, errno, 0)?,
         statement(BPF_RET | BPF_K, SECCOMP_RET_ALLOW, 0)?,
     ];

@@ -203,7 +203,9 @@ fn blocking(
         let tid = told.recv()?;
         await_blocked(getpid(), tid)?;
         meanwhile(tid)?;
-        blocked.join().map_err(|_| anyhow!("a thread panicked"))?
+        blocked
+            .join()
+            .map_err(|_panic| anyhow!("a thread panicked"))?
     })
 }
 
@@ -213,7 +215,9 @@ fn complaint(stage: &Stage, errno: i32, (kind, code): (u8, u8)) -> Result<()> {
     let mut router = Router::new()?;
     let (socket, address) = (TcpStream::from(tcp()?), inet(SILENT, 80));
     // Not before the caller waits: while the call has hold of its socket, TCP only takes note.
-    blocking(stage, errno, &socket, &address, |_| router.complain(kind, code))
+    blocking(stage, errno, &socket, &address, |_| {
+        router.complain(kind, code)
+    })
 }
 
 /// ICMP's type of such an error.
