@@ -8,8 +8,9 @@ use std::{
 use anyhow::Result;
 
 use crate::{
+    attach,
     coverage::Coverage,
-    preflight::{Verdict, requirements},
+    preflight::{self, Verdict, requirements},
 };
 
 /// Prints every requirement with its verdict and its mend; status 1 if one is missing.
@@ -36,7 +37,10 @@ pub fn check() -> Result<ExitCode> {
         }
     }
     writeln!(page, "\n{:24} COVERAGE", "WAY INTO CONNECT")?;
-    for (way, sentence) in Coverage::of_tracepoints().ways() {
+    let interruptions = preflight::mounted_tracefs()
+        .as_ref()
+        .map(attach::follows_interruptions);
+    for (way, sentence) in Coverage::of_tracepoints(interruptions).sentences() {
         writeln!(page, "{way:24} {sentence}")?;
     }
     match stdout().write_all(page.as_bytes()) {

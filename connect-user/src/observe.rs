@@ -93,8 +93,9 @@ async fn observe(options: &Options, words: &[OsString]) -> Result<ExitCode> {
     let output = Output::open(options.output_file.as_deref())?;
     let (mut attached, collector) =
         attach::attach(&tracefs, &options.filters, options.capacity, scope)?;
-    let mut session = Session::begin(options, collector, output);
-    announce(scope);
+    let coverage = Coverage::of_tracepoints(Some(attach::follows_interruptions(&tracefs)));
+    let mut session = Session::begin(options, coverage, collector, output);
+    announce(scope, coverage);
     let mut command = match scope {
         Scope::Host => None,
         Scope::Lineage => Some(Observed::start(words, &mut attached)?),
@@ -125,13 +126,10 @@ async fn observe(options: &Options, words: &[OsString]) -> Result<ExitCode> {
 }
 
 /// Says that the hooks are live, and what they do not see.
-fn announce(scope: Scope) {
-    let coverage = Coverage::of_tracepoints();
+fn announce(scope: Scope, coverage: Coverage) {
     let unseen: Vec<_> = coverage
-        .ways()
-        .into_iter()
-        .filter_map(|(way, sentence)| Some((way, sentence.strip_prefix("not seen: ")?)))
-        .map(|(way, why)| format!("{way} ({why})"))
+        .unseen()
+        .map(|(what, why)| format!("{what} ({why})"))
         .collect();
     if !unseen.is_empty() {
         status::say(format_args!("note: not seen: {}", unseen.join(", ")));
@@ -194,7 +192,12 @@ struct Session {
 }
 
 impl Session {
-    fn begin(options: &Options, collector: Collector, output: Output) -> Self {
+    fn begin(
+        options: &Options,
+        coverage: Coverage,
+        collector: Collector,
+        output: Output,
+    ) -> Self {
         let mut session = Self {
             collector,
             sink: sink(options),
@@ -209,7 +212,7 @@ impl Session {
         session.output.insist(&session.line);
         session.insist(&Event::Notice(Notice::Start {
             timestamp: Timestamp::now(),
-            coverage: Coverage::of_tracepoints(),
+            coverage,
         }));
         session.output.flush();
         session

@@ -119,7 +119,7 @@ pub fn requirements() -> Vec<Requirement> {
         // Without privilege, these would only say the same again.
         found.extend([lockdown(), ring_buffer(), tracepoint_programs()]);
     }
-    found.push(match find_tracefs() {
+    found.push(match mounted_tracefs() {
         Some(tracefs) => connect_tracepoints(&tracefs),
         None if may_mount() => Requirement::ok(
             "tracefs",
@@ -137,7 +137,7 @@ pub fn requirements() -> Vec<Requirement> {
 ///
 /// The first missing requirement, with what to do, in one line.
 pub fn require() -> Result<Tracefs> {
-    let tracefs = match find_tracefs() {
+    let tracefs = match mounted_tracefs() {
         Some(tracefs) => Ok(tracefs),
         None => mount_tracefs(),
     };
@@ -318,7 +318,9 @@ fn namespace_inode(kind: &str) -> Option<u64> {
         .map(|metadata| metadata.ino())
 }
 
-fn find_tracefs() -> Option<Tracefs> {
+/// tracefs, if it is mounted.
+#[must_use]
+pub fn mounted_tracefs() -> Option<Tracefs> {
     TRACEFS_PATHS
         .into_iter()
         .find(|path| {
