@@ -20,10 +20,7 @@ pub(crate) fn run() -> Result<()> {
     say("checking the format");
     let mut fmt = STABLE.tool("cargo");
     fmt.args(["fmt", "--all", "--check"]);
-    succeed(
-        &mut fmt,
-        "the format check, which `cargo fmt --all` satisfies,",
-    )?;
+    succeed(&mut fmt, "cargo fmt")?;
     let fuzz = root().join("tests/fuzz/Cargo.toml");
     if fuzz.exists() {
         let mut fmt = STABLE.tool("cargo");

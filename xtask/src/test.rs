@@ -44,13 +44,9 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode> {
 
     say("running the tests");
     let mut cargo = setup::ensure_tools()?.cargo();
-    cargo.args([
-        "test",
-        "--release",
-        "--locked",
-        "--workspace",
-        "--no-fail-fast",
-    ]);
+    cargo
+        .args(["test", "--release", "--locked"])
+        .args(["--workspace", "--no-fail-fast"]);
     if !is_root {
         let runner = format!("target.'cfg(unix)'.runner=['sh', '-c', '''{RUNNER}''']");
         cargo.args(["--config", &runner]);
@@ -91,7 +87,7 @@ fn pass_on(mut from: impl BufRead, mut to: impl Write) -> Result<Sum> {
         to.write_all(&line)?;
         to.flush()?;
         let text = String::from_utf8_lossy(&line);
-        if let Some((_, result)) = text.split_once("test result: ") {
+        if let Some(result) = text.strip_prefix("test result: ") {
             sum.passed += number_before(" passed;", result)?;
             sum.failed += number_before(" failed;", result)?;
         }

@@ -39,15 +39,8 @@ pub(crate) fn ensure(name: &str, version: &str) -> Result<PathBuf> {
 pub(crate) fn installation(name: &str, version: &str, root: &Path) -> Command {
     let mut command = STABLE.tool("cargo");
     command
-        .args([
-            "install",
-            name,
-            "--locked",
-            "--force",
-            "--version",
-            version,
-            "--root",
-        ])
+        .args(["install", name, "--version", version])
+        .args(["--locked", "--force", "--root"])
         .arg(root)
         // The project's own settings are not for foreign code.
         .current_dir("/")

@@ -17,11 +17,9 @@ pub(crate) fn as_root(program: impl AsRef<OsStr>) -> Result<Command> {
     if is_root()? {
         return Ok(command(program));
     }
-    let program = program.as_ref();
     ensure!(
         !on_path("sudo").is_empty(),
-        "{} needs root, and sudo is missing: run this as root",
-        program.to_string_lossy()
+        "this needs root, and sudo is missing: run it as root"
     );
     let mut sudo = command("sudo");
     sudo.arg("--").arg(program);

@@ -59,7 +59,9 @@ impl Toolchain {
         let mut install = command("rustup");
         install
             .args(["toolchain", "install", self.name, "--no-self-update"])
-            .args(["--profile", "minimal", "--component", &components]);
+            .args(["--profile", "minimal", "--component", &components])
+            // Or it would show where in rustup an error arose.
+            .env("RUST_BACKTRACE", "0");
         succeed(&mut install, "rustup")
             .with_context(|| format!("cannot install Rust {}; it needs the network", self.name))?;
         if !self.is_complete() {
