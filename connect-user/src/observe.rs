@@ -28,7 +28,7 @@ use crate::{
     event::{Event, Lost, Notice},
     output::{End, Output},
     preflight,
-    sink::{Sink, Style, Table},
+    sink::{Sink, Style, Summary, Table},
     status,
     totals::{Tally, Totals},
 };
@@ -192,12 +192,7 @@ struct Session {
 }
 
 impl Session {
-    fn begin(
-        options: &Options,
-        coverage: Coverage,
-        collector: Collector,
-        output: Output,
-    ) -> Self {
+    fn begin(options: &Options, coverage: Coverage, collector: Collector, output: Output) -> Self {
         let mut session = Self {
             collector,
             sink: sink(options),
@@ -354,6 +349,9 @@ impl Session {
             tally: self.taken,
             ..self.totals.clone()
         };
+        for line in self.sink.end(&totals) {
+            self.output.insist(&line);
+        }
         self.insist(&Event::Notice(Notice::Stop {
             timestamp: Timestamp::now(),
             totals,
@@ -416,21 +414,26 @@ async fn at(deadline: Option<Instant>) {
 }
 
 fn sink(options: &Options) -> Sink {
-    match options.output {
-        Format::Json => Sink::Json,
-        Format::Table => {
-            let terminal = options.output_file.is_none() && stdout().is_terminal();
-            Sink::Table(Table::new(Style {
-                color: color(options.color, terminal),
-                width: terminal
-                    .then(|| tcgetwinsize(stdout()).ok())
-                    .flatten()
-                    .map(|size| size.ws_col)
-                    .filter(|&columns| columns > 0),
-                time_zone: TimeZone::system(),
-            }))
-        }
+    match (options.output, options.summary) {
+        (Format::Json, false) => Sink::Json,
+        (Format::Json, true) => Sink::JsonSummary(Summary::default()),
+        (Format::Table, false) => Sink::Table(table(options)),
+        (Format::Table, true) => Sink::TableSummary(table(options), Summary::default()),
     }
+}
+
+fn table(options: &Options) -> Table {
+    let terminal = options.output_file.is_none() && stdout().is_terminal();
+    Table::new(Style {
+        color: color(options.color, terminal),
+        width: terminal
+            .then(|| tcgetwinsize(stdout()).ok())
+            .flatten()
+            .map(|size| size.ws_col)
+            .filter(|&columns| columns > 0),
+        time_zone: TimeZone::system(),
+        explain: options.explain,
+    })
 }
 
 /// `NO_COLOR`: see no-color.org; an option that was typed beats it.

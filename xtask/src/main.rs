@@ -6,6 +6,7 @@ mod audit;
 mod build;
 mod fuzz;
 mod lint;
+mod picture;
 mod pins;
 mod run;
 mod setup;
@@ -48,6 +49,8 @@ enum Command {
     Test(test::Args),
     /// Check format, lints and documentation, also of the kernel object
     Lint,
+    /// Draw the README's picture from a real run
+    Picture,
     /// Check licences, sources and known vulnerabilities of the dependencies
     Audit,
     /// Fuzz a target of tests/fuzz
@@ -69,6 +72,7 @@ fn dispatch(cli: Cli) -> Result<ExitCode> {
         Command::Run(args) => match run::run(args)? {},
         Command::Test(args) => return test::run(&args),
         Command::Lint => lint::run()?,
+        Command::Picture => picture::run()?,
         Command::Audit => audit::run()?,
         Command::Fuzz(args) => fuzz::run(&args)?,
     }
