@@ -1,2 +1,118 @@
-//! Placeholder.
-fn main() {}
+//! Tests on the live kernel: each file is one behaviour, and both sides of its test.
+//!
+//! The binary needs the agent (`CONNECT_OBSERVER`, or the one that cargo built), the programs that
+//! `support/tool.rs` names, and root. Started with the word `workload`, it is the program that the
+//! agent observes; otherwise it is the tests.
+
+#![expect(
+    unsafe_code,
+    reason = "it makes the calls that no safe library would make"
+)]
+#![expect(
+    clippy::indexing_slicing,
+    reason = "a test stops at what it did not expect"
+)]
+#![expect(
+    clippy::print_stderr,
+    reason = "the observed program says why it fails, and its test shows it"
+)]
+
+#[path = "../support/mod.rs"]
+mod support;
+
+mod blocked;
+mod children;
+mod differential;
+mod exec;
+mod families;
+mod filters;
+mod flood;
+mod host;
+mod identity;
+mod inflight;
+mod interruption;
+mod ipv6;
+mod lengths;
+mod lineage;
+mod names;
+mod netlink;
+mod pages;
+mod pointers;
+mod seccomp;
+mod stalled_reader;
+mod tcp;
+mod threads;
+mod udp;
+mod unix;
+mod unspec;
+
+use std::{env, ffi::OsString, path::Path, process::ExitCode};
+
+use anyhow::{Context as _, Result, bail};
+use libtest_mimic::Arguments;
+use support::{
+    case::{Case, WORKLOAD},
+    stage::Stage,
+};
+
+/// Every case of every file.
+const CASES: [&[Case]; 25] = [
+    blocked::CASES,
+    children::CASES,
+    differential::CASES,
+    exec::CASES,
+    families::CASES,
+    filters::CASES,
+    flood::CASES,
+    host::CASES,
+    identity::CASES,
+    inflight::CASES,
+    interruption::CASES,
+    ipv6::CASES,
+    lengths::CASES,
+    lineage::CASES,
+    names::CASES,
+    netlink::CASES,
+    pages::CASES,
+    pointers::CASES,
+    seccomp::CASES,
+    stalled_reader::CASES,
+    tcp::CASES,
+    threads::CASES,
+    udp::CASES,
+    unix::CASES,
+    unspec::CASES,
+];
+
+fn main() -> ExitCode {
+    let words: Vec<_> = env::args_os().skip(1).collect();
+    // The tests' own arguments begin with an option or a filter; a filter stands alone.
+    if let [first, rest @ ..] = &words[..]
+        && first == WORKLOAD
+        && !rest.is_empty()
+    {
+        return match play(rest) {
+            Ok(()) => ExitCode::SUCCESS,
+            Err(error) => {
+                eprintln!("{}: {error:#}", rest[0].display());
+                ExitCode::FAILURE
+            }
+        };
+    }
+    let trials = CASES.into_iter().flatten().map(Case::trial).collect();
+    libtest_mimic::run(&Arguments::from_args(), trials).exit_code()
+}
+
+/// Plays the program of a case.
+fn play(words: &[OsString]) -> Result<()> {
+    let [name, directory, role] = words else {
+        bail!("a workload needs a name, a directory and a role");
+    };
+    let case = CASES
+        .into_iter()
+        .flatten()
+        .find(|case| name == case.name)
+        .context("no such case")?;
+    let role = role.to_str().context("no role")?;
+    (case.play)(&Stage::enter(Path::new(directory), role)?)
+}

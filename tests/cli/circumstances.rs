@@ -1,0 +1,188 @@
+//! What surrounds the agent when it starts: everything here happens between fork and exec.
+
+use std::{io, os::unix::process::CommandExt as _, process::Command};
+
+use rustix::{
+    mount::{MountPropagationFlags, UnmountFlags, mount_change, unmount},
+    process::{Gid, Signal, Uid, set_parent_process_death_signal, setsid},
+    thread::{
+        CapabilitySet, CapabilitySets, UnshareFlags, configure_capability_in_ambient_set,
+        remove_capability_from_bounding_set, set_capabilities, set_keep_capabilities,
+        set_no_new_privs, set_thread_gid, set_thread_groups, set_thread_uid, unshare_unsafe,
+    },
+};
+
+/// Nobody's user and group.
+pub(crate) const NOBODY: u32 = 65534;
+
+/// In a session of its own, so without a terminal; and never outliving the test.
+pub(crate) fn detached(command: &mut Command) {
+    before_exec(command, || {
+        setsid()?;
+        set_parent_process_death_signal(Some(Signal::KILL))?;
+        Ok(())
+    });
+}
+
+/// As nobody, who may nothing.
+pub(crate) fn as_nobody(command: &mut Command) {
+    before_exec(command, become_nobody);
+}
+
+/// As nobody, who may this and nothing else.
+pub(crate) fn as_nobody_with(command: &mut Command, capabilities: CapabilitySet) {
+    before_exec(command, move || {
+        set_keep_capabilities(true)?;
+        become_nobody()?;
+        let sets = CapabilitySets {
+            effective: capabilities,
+            permitted: capabilities,
+            inheritable: capabilities,
+        };
+        set_capabilities(None, sets)?;
+        for capability in capabilities {
+            configure_capability_in_ambient_set(capability, true)?;
+        }
+        Ok(())
+    });
+}
+
+/// As root, who may this and nothing else.
+pub(crate) fn as_root_with(command: &mut Command, capabilities: CapabilitySet) {
+    before_exec(command, move || {
+        for capability in CapabilitySet::all() - capabilities {
+            match remove_capability_from_bounding_set(capability) {
+                // The kernel is older than that capability.
+                Ok(()) | Err(rustix::io::Errno::INVAL) => {}
+                Err(error) => return Err(error.into()),
+            }
+        }
+        Ok(())
+    });
+}
+
+/// On a machine where tracefs is not mounted, as far as the agent can see.
+pub(crate) fn without_tracefs(command: &mut Command) {
+    before_exec(command, || {
+        unshare(UnshareFlags::NEWNS)?;
+        mount_change(
+            "/",
+            MountPropagationFlags::REC | MountPropagationFlags::PRIVATE,
+        )?;
+        for path in ["/sys/kernel/tracing", "/sys/kernel/debug/tracing"] {
+            // As often as it is mounted, if it is.
+            while unmount(path, UnmountFlags::DETACH).is_ok() {}
+        }
+        Ok(())
+    });
+}
+
+/// In a new user namespace, with every capability in it.
+pub(crate) fn in_user_namespace(command: &mut Command) {
+    before_exec(command, || unshare(UnshareFlags::NEWUSER));
+}
+
+/// Under an old kernel, as far as uname(2) can tell.
+pub(crate) fn on_old_kernel(command: &mut Command) {
+    before_exec(command, || {
+        // SAFETY: sets a flag of this process, and touches no memory.
+        let done = unsafe { libc::personality(0x0002_0000) };
+        succeeded(done)
+    });
+}
+
+/// With the terminal that is its standard input as its own.
+pub(crate) fn with_terminal(command: &mut Command) {
+    before_exec(command, || {
+        // SAFETY: takes no pointer; the process leads a session (see [`detached`]).
+        let taken = unsafe { libc::ioctl(0, libc::TIOCSCTTY, 0) };
+        succeeded(taken)
+    });
+}
+
+/// With SIGHUP ignored, as nohup(1) has it.
+pub(crate) fn without_hangups(command: &mut Command) {
+    before_exec(command, || {
+        // SAFETY: SIG_IGN is no function that could be called.
+        let before = unsafe { libc::signal(libc::SIGHUP, libc::SIG_IGN) };
+        succeeded(if before == libc::SIG_ERR { -1 } else { 0 })
+    });
+}
+
+/// With standard output closed.
+pub(crate) fn without_stdout(command: &mut Command) {
+    before_exec(command, || {
+        // SAFETY: the process is about to be replaced; nothing in it uses the descriptor again.
+        let closed = unsafe { libc::close(1) };
+        succeeded(closed)
+    });
+}
+
+/// With bpf(2) forbidden by a seccomp filter, as containers have it.
+pub(crate) fn without_bpf(command: &mut Command) {
+    before_exec(command, || {
+        const LOAD_WORD: u16 = 0x20;
+        const JUMP_IF_EQUAL: u16 = 0x15;
+        const RETURN: u16 = 0x06;
+        let step = |code, yes, no, value| libc::sock_filter {
+            code,
+            jt: yes,
+            jf: no,
+            k: value,
+        };
+        let number = u32::try_from(libc::SYS_bpf).unwrap_or(0);
+        let errno = u32::try_from(libc::EPERM).unwrap_or(0);
+        let mut steps = [
+            step(LOAD_WORD, 0, 0, 0),
+            step(JUMP_IF_EQUAL, 0, 1, number),
+            step(RETURN, 0, 0, libc::SECCOMP_RET_ERRNO | errno),
+            step(RETURN, 0, 0, libc::SECCOMP_RET_ALLOW),
+        ];
+        let program = libc::sock_fprog {
+            len: 4,
+            filter: steps.as_mut_ptr(),
+        };
+        set_no_new_privs(true)?;
+        // SAFETY: the program points to four steps that outlive the call.
+        let done = unsafe {
+            libc::prctl(
+                libc::PR_SET_SECCOMP,
+                libc::SECCOMP_MODE_FILTER,
+                &raw const program,
+            )
+        };
+        succeeded(done)
+    });
+}
+
+fn become_nobody() -> io::Result<()> {
+    set_thread_groups(&[])?;
+    set_thread_gid(Gid::from_raw(NOBODY))?;
+    set_thread_uid(Uid::from_raw(NOBODY))?;
+    Ok(())
+}
+
+fn unshare(flags: UnshareFlags) -> io::Result<()> {
+    // SAFETY: none of the flags used here separates the descriptors of this process from anyone's.
+    unsafe { unshare_unsafe(flags) }?;
+    Ok(())
+}
+
+fn succeeded(result: libc::c_int) -> io::Result<()> {
+    if result == -1 {
+        Err(io::Error::last_os_error())
+    } else {
+        Ok(())
+    }
+}
+
+fn before_exec(
+    command: &mut Command,
+    prepare: impl FnMut() -> io::Result<()> + Send + Sync + 'static,
+) {
+    // SAFETY: all that is prepared in this file is a few system calls, without memory of the heap
+    // and without locks, which another thread may have held at the fork.
+    unsafe {
+        command.pre_exec(prepare);
+    }
+}

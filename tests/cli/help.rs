@@ -1,0 +1,102 @@
+//! What the tool says of itself.
+
+use std::collections::BTreeSet;
+
+use crate::agent::run;
+
+const EVERYWHERE: &[&str] = &["--help", "--log-level"];
+const OBSERVATION: &[&str] = &[
+    "--color",
+    "--count",
+    "--duration",
+    "--failed",
+    "--family",
+    "--help",
+    "--hooks",
+    "--log-level",
+    "--output",
+    "--output-file",
+    "--pid",
+    "--ring-kib",
+    "--threads",
+    "--uid",
+];
+
+/// Runs, and returns what is said on standard output, and only there.
+#[track_caller]
+fn said(arguments: &[&str]) -> String {
+    let ended = run(arguments);
+    ended.assert_code(0);
+    assert_eq!(ended.stderr, "", "{arguments:?}");
+    ended.stdout
+}
+
+/// Options that stand at the beginning of a line, after the short ones.
+fn options(help: &str) -> BTreeSet<&str> {
+    help.lines()
+        .map(str::trim_start)
+        .filter(|line| line.starts_with('-'))
+        .filter_map(|line| line.split([' ', ',']).find(|word| word.starts_with("--")))
+        .collect()
+}
+
+#[test]
+fn of_every_subcommand_names_every_option() {
+    for (command, expected) in [
+        (&["trace"][..], OBSERVATION),
+        (&["run"], OBSERVATION),
+        (&["check"], EVERYWHERE),
+        (&[], &["--help", "--log-level", "--version"]),
+    ] {
+        let expected: BTreeSet<_> = expected.iter().copied().collect();
+        for help in [
+            said(&[command, &["--help"]].concat()),
+            said(&[command, &["-h"]].concat()),
+            said(&[&["help"], command].concat()),
+        ] {
+            assert_eq!(options(&help), expected, "{help}");
+            assert!(help.contains("Usage: connect-observer"), "{help}");
+        }
+    }
+}
+
+#[test]
+fn names_every_subcommand_and_the_exit_status() {
+    let help = said(&["--help"]);
+    for text in ["trace", "run", "check", "Exit status:"] {
+        assert!(help.contains(text), "{text}: {help}");
+    }
+}
+
+#[test]
+fn of_run_shows_where_the_command_stands() {
+    let help = said(&["run", "--help"]);
+    let usage = "Usage: connect-observer run [OPTIONS] -- <COMMAND>...";
+    assert!(help.contains(usage), "{help}");
+}
+
+#[test]
+fn tells_what_may_be_given() {
+    let help = said(&["trace", "--help"]);
+    for text in [
+        "table",
+        "json",
+        "auto",
+        "always",
+        "never",
+        "tracepoint",
+        "8192",
+        "32768",
+        "EINPROGRESS",
+        "NO_COLOR",
+    ] {
+        assert!(help.contains(text), "{text}: {help}");
+    }
+}
+
+#[test]
+fn version() {
+    let expected = concat!("connect-observer ", env!("CARGO_PKG_VERSION"), "\n");
+    assert_eq!(said(&["--version"]), expected);
+    assert_eq!(said(&["-V"]), expected);
+}

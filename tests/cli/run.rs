@@ -1,0 +1,373 @@
+//! `run`: the command is started as if the agent were not there, and decides the exit status.
+
+use std::{
+    ffi::{OsStr, OsString},
+    fs::{self, File},
+    io::{Write as _, pipe},
+    os::unix::ffi::{OsStrExt as _, OsStringExt as _},
+    process::{Command, Stdio},
+};
+
+use rustix::process::Signal;
+use serde_json::Value;
+use tempfile::NamedTempFile;
+
+use crate::{
+    agent::{Ended, Running, agent, run, wait_until},
+    circumstances::{detached, without_hangups},
+};
+
+/// Three connects: two that succeed and, in between, one that fails.
+const THREE: &str =
+    ": >/dev/udp/127.0.0.1/9; : 2>/dev/null >/dev/tcp/127.0.0.1/1; : >/dev/udp/127.0.0.1/10";
+
+/// Runs a command and keeps the events out of its standard output.
+fn run_silently<A: AsRef<OsStr>>(command: impl IntoIterator<Item = A>) -> Ended {
+    Running::start(&mut silently(command)).end()
+}
+
+fn silently<A: AsRef<OsStr>>(command: impl IntoIterator<Item = A>) -> Command {
+    let mut agent = agent(["run", "--output-file", "/dev/null", "--"]);
+    agent.args(command);
+    agent
+}
+
+fn connects(json: &str) -> Vec<Value> {
+    json.lines()
+        .map(|line| serde_json::from_str::<Value>(line).unwrap())
+        .filter(|event| event["event"] == "connect")
+        .collect()
+}
+
+#[test]
+fn ends_with_the_status_of_the_command() {
+    for (script, code) in [
+        ("exit 0", 0),
+        ("exit 1", 1),
+        ("exit 2", 2),
+        ("exit 7", 7),
+        ("exit 255", 255),
+        ("kill -KILL $$", 128 + 9),
+        ("kill -TERM $$", 128 + 15),
+        ("kill -SEGV $$", 128 + 11),
+    ] {
+        let ended = run_silently(["sh", "-c", script]);
+        ended.assert_code(code);
+        ended.assert_no_error();
+        assert_eq!(ended.totals().events, 0, "{script}");
+    }
+}
+
+#[test]
+fn says_in_one_line_what_cannot_be_started() {
+    let script = NamedTempFile::new().unwrap();
+    for (command, reason) in [
+        (OsStr::new("no-such-command"), "No such file"),
+        (OsStr::new("/no/such/command"), "No such file"),
+        (OsStr::new(""), "No such file"),
+        (OsStr::new("/"), "Permission denied"),
+        (script.path().as_os_str(), "Permission denied"),
+    ] {
+        let ended = run_silently([command]);
+        ended.assert_code(1);
+        let line = ended.only_error();
+        let name = command.to_str().unwrap();
+        assert!(line.contains(name) && line.contains(reason), "{line}");
+    }
+}
+
+/// A name that cannot be started is text that somebody else may have chosen.
+#[test]
+fn says_safely_what_cannot_be_started() {
+    let ended = run_silently([OsStr::from_bytes(b"/no/\x1b[31m\nerror: forged\xff")]);
+    ended.assert_code(1);
+    let line = ended.only_error();
+    assert!(!line.contains('\x1b'), "{line:?}");
+}
+
+/// Without one, the stream would begin and never end.
+#[test]
+fn ends_the_stream_of_a_command_that_cannot_be_started() {
+    let ended = run(["run", "--output", "json", "--", "no-such-command"]);
+    ended.assert_code(1);
+    let notices = |name| ended.stdout.matches(name).count();
+    assert_eq!(notices("start"), notices("stop"), "{}", ended.stdout);
+}
+
+#[test]
+fn hands_over_the_streams() {
+    let input = b"bytes \0\xff\n\nand no newline at the end";
+    let mut file = tempfile::tempfile().unwrap();
+    file.write_all(input).unwrap();
+    std::io::Seek::rewind(&mut file).unwrap();
+    let output = NamedTempFile::new().unwrap();
+
+    let mut command = silently(["sh", "-c", "cat; echo to standard error >&2"]);
+    let to = File::create(output.path()).unwrap();
+    let ended = Running::start_to(command.stdin(file), to).end();
+
+    ended.assert_code(0);
+    assert_eq!(fs::read(output.path()).unwrap(), input);
+    assert!(ended.stderr.contains("to standard error\n"));
+}
+
+#[test]
+fn hands_over_the_arguments() {
+    let all: String = (1..=127_u8).map(char::from).collect();
+    let arguments = [
+        "-x", "--count", "3", "--", "", " ", "a b", "--help", "$HOME", "*", "é", &all,
+    ]
+    .map(OsString::from);
+    let invalid = OsString::from_vec(b"not \xff\xfe UTF-8".to_vec());
+    let arguments: Vec<_> = arguments.into_iter().chain([invalid]).collect();
+    let output = NamedTempFile::new().unwrap();
+
+    let mut command = silently(["sh", "-c", "printf '%s\\0' \"$0\" \"$@\""]);
+    command.args(&arguments);
+    let ended = Running::start_to(&mut command, output.reopen().unwrap()).end();
+
+    ended.assert_code(0);
+    let expected: Vec<_> = arguments
+        .iter()
+        .flat_map(|argument| [argument.as_bytes(), b"\0"].concat())
+        .collect();
+    assert_eq!(fs::read(output.path()).unwrap(), expected);
+}
+
+/// What a process has besides: environment, folder, descriptors, signals that it ignores or
+/// blocks, limits, priority, name of its session and so on.
+#[test]
+fn changes_nothing_else() {
+    const SCRIPT: &str = "env -0 | sort -z | tr '\\0' '\\n'; pwd; umask; ulimit -a; nice; \
+        ls /proc/self/fd; grep -E '^(Sig|Cap|Uid|Gid|Groups|NoNewPrivs|Seccomp)' /proc/self/status";
+    let prepare = |command: &mut Command| {
+        command
+            .env_clear()
+            .env("PATH", "/usr/bin:/bin")
+            .env("EMPTY", "")
+            .env("LINES", "one\ntwo")
+            .env("NO_COLOR", "1")
+            .current_dir("/proc");
+    };
+    let mut direct = Command::new("bash");
+    direct.args(["-c", SCRIPT]).stdin(Stdio::null());
+    detached(&mut direct);
+    prepare(&mut direct);
+    let mut observed = silently(["bash", "-c", SCRIPT]);
+    prepare(&mut observed);
+
+    let [direct, observed] =
+        [direct, observed].map(|mut command| Running::start(&mut command).end());
+    observed.assert_code(0);
+    // How many signals are queued is the user's affair. And where glibc can spawn without fork, it
+    // ignores the two signals of its own threads, 32 and 33.
+    let lines = |text: &str| -> Vec<String> {
+        text.lines()
+            .filter(|line| !line.starts_with("SigQ"))
+            .map(|line| match line.split_once("SigIgn:\t") {
+                Some((_, mask)) => {
+                    let mask = u64::from_str_radix(mask, 16).unwrap() & !0x1_8000_0000;
+                    format!("ignored {mask:x}")
+                }
+                None => line.to_owned(),
+            })
+            .collect()
+    };
+    assert_eq!(lines(&observed.stdout), lines(&direct.stdout));
+}
+
+#[test]
+fn shows_the_connects_of_the_command_and_its_children() {
+    let script = format!("{THREE}; ( : >/dev/udp/127.0.0.1/11 ) & wait; exec bash -c '{THREE}'");
+    let ended = run(["run", "--output", "json", "--", "bash", "-c", &script]);
+    ended.assert_code(0);
+    let ports: Vec<_> = connects(&ended.stdout)
+        .iter()
+        .map(|event| event["network.peer.port"].as_u64().unwrap())
+        .collect();
+    assert_eq!(ports, [9, 1, 10, 11, 9, 1, 10]);
+    let totals = ended.totals();
+    assert_eq!((totals.events, totals.failed), (7, 2));
+    assert_eq!((totals.in_progress, totals.lost), (0, 0));
+}
+
+#[test]
+fn shows_only_what_the_filters_let_through() {
+    let script = format!("{THREE}; : >/dev/udp/::1/12");
+    for (filter, expected) in [
+        (&["--failed"][..], &[1][..]),
+        (&["--family", "inet6"], &[12]),
+        (&["--family", "AF_INET"], &[9, 1, 10]),
+        (&["--family", "2", "--failed"], &[1]),
+        (&["--family", "unix"], &[]),
+        (&["--uid", "0"], &[9, 1, 10, 12]),
+        (&["--uid", "1"], &[]),
+    ] {
+        let mut arguments = vec!["run", "--output", "json"];
+        arguments.extend(filter);
+        arguments.extend(["--", "bash", "-c", &script]);
+        let ended = run(arguments);
+        ended.assert_code(0);
+        let ports: Vec<_> = connects(&ended.stdout)
+            .iter()
+            .map(|event| event["network.peer.port"].as_u64().unwrap())
+            .collect();
+        assert_eq!(ports, expected, "{filter:?}");
+        assert_eq!(
+            ended.totals().events,
+            u64::try_from(expected.len()).unwrap()
+        );
+    }
+}
+
+/// The observation ends, the command goes on, and still decides the status.
+#[test]
+fn waits_for_the_command_after_enough_connects() {
+    let script = format!("{THREE}; read go; {THREE}; exit 3");
+    let arguments = [
+        "run", "--count", "1", "--output", "json", "--", "bash", "-c",
+    ];
+    let mut command = agent(arguments);
+    let mut running = Running::start(command.arg(script).stdin(Stdio::piped()));
+
+    running
+        .stderr
+        .wait_for("totals", |text| text.contains("totals:"));
+    assert!(running.runs(), "the command has not ended");
+    running.stdin().write_all(b"go\n").unwrap();
+
+    let ended = running.end();
+    ended.assert_code(3);
+    assert_eq!(connects(&ended.stdout).len(), 1);
+    assert_eq!(ended.totals().events, 1);
+}
+
+#[test]
+fn waits_for_the_command_after_its_time() {
+    let arguments = ["run", "--duration", "0.1", "--", "sh", "-c"];
+    let mut command = agent(arguments);
+    let mut running = Running::start(command.arg("read go; exit 4").stdin(Stdio::piped()));
+
+    running
+        .stderr
+        .wait_for("totals", |text| text.contains("totals:"));
+    assert!(running.runs(), "the command has not ended");
+    running.stdin().write_all(b"go\n").unwrap();
+
+    running.end().assert_code(4);
+}
+
+#[test]
+fn waits_for_the_command_when_nobody_reads_any_more() {
+    let (reader, writer) = pipe().unwrap();
+    let mut command = agent(["run", "--", "bash", "-c"]);
+    let script = format!("read go; {THREE}; echo made >&2; read go; exit 5");
+    let mut running = Running::start_to(command.arg(script).stdin(Stdio::piped()), writer);
+    let mut stdin = running.stdin();
+
+    drop(reader);
+    stdin.write_all(b"go\n").unwrap();
+    running
+        .stderr
+        .wait_for("totals", |text| text.contains("totals:"));
+    assert!(running.runs(), "the command has not ended");
+    stdin.write_all(b"go\n").unwrap();
+
+    let ended = running.end();
+    ended.assert_code(5);
+    ended.assert_no_error();
+}
+
+/// nohup(1) starts the agent, and means the command.
+#[test]
+fn leaves_a_hangup_ignored() {
+    let mut command = silently(["grep", "SigIgn", "/proc/self/status"]);
+    without_hangups(&mut command);
+    let ended = Running::start(&mut command).end();
+    ended.assert_code(0);
+    let mask = ended.stdout.trim().rsplit('\t').next().unwrap();
+    let mask = u64::from_str_radix(mask, 16).unwrap();
+    assert_eq!(mask & 1, 1, "SIGHUP is signal 1: {}", ended.stdout);
+}
+
+/// A service manager, `timeout` or `kill` ends the agent and means the command.
+#[test]
+fn passes_signals_on() {
+    for (signal, name) in [
+        (Signal::TERM, "TERM"),
+        (Signal::INT, "INT"),
+        (Signal::HUP, "HUP"),
+    ] {
+        let script =
+            format!("trap 'echo got it; exit 9' {name}; echo begun; while :; do read x <&3; done");
+        let (never, keep) = pipe().unwrap();
+        let mut command = silently(["bash", "-c", &format!("exec 3<&0; {script}")]);
+        let running = Running::start(command.stdin(never));
+        running
+            .stdout
+            .wait_for("begun", |text| text.contains("begun"));
+
+        running.signal(signal);
+        let ended = running.end();
+        ended.assert_code(9);
+        assert_eq!(ended.stdout, "begun\ngot it\n");
+        ended.totals();
+        drop(keep);
+    }
+}
+
+#[test]
+fn tells_the_signal_that_it_passed_on() {
+    let (never, keep) = pipe().unwrap();
+    let mut command = silently(["sh", "-c", "echo begun; exec cat"]);
+    let running = Running::start(command.stdin(never));
+    running
+        .stdout
+        .wait_for("begun", |text| text.contains("begun"));
+    running.signal(Signal::TERM);
+    running.end().assert_code(128 + 15);
+    drop(keep);
+}
+
+/// A command that does not care goes on, observed.
+#[test]
+fn goes_on_when_the_command_does() {
+    let script = format!("trap 'echo ignored' TERM; echo begun; read go; {THREE}; exit 6");
+    let mut command = silently(["bash", "-c", &script]);
+    let mut running = Running::start(command.stdin(Stdio::piped()));
+    running
+        .stdout
+        .wait_for("begun", |text| text.contains("begun"));
+
+    running.signal(Signal::TERM);
+    running
+        .stdout
+        .wait_for("ignored", |text| text.contains("ignored"));
+    assert!(running.runs());
+    running.stdin().write_all(b"go\n").unwrap();
+
+    let ended = running.end();
+    ended.assert_code(6);
+    assert_eq!(ended.totals().events, 3);
+}
+
+/// A daemon that the command leaves behind is no reason to wait.
+#[test]
+fn does_not_wait_for_what_the_command_leaves_behind() {
+    let (never, keep) = pipe().unwrap();
+    let left = NamedTempFile::new().unwrap();
+    let script = format!(
+        "cat >/dev/null 2>&1 & echo $! >{}; exit 8",
+        left.path().display()
+    );
+    let mut command = silently(["bash", "-c", &format!("exec 3<&0; ({script}) ")]);
+    let ended = Running::start(command.stdin(never)).end();
+    ended.assert_code(8);
+    drop(keep);
+    // Its input has ended, so it does.
+    let pid = fs::read_to_string(left.path()).unwrap();
+    let process = format!("/proc/{}", pid.trim());
+    wait_until("the end of what was left", || {
+        fs::metadata(&process).is_err()
+    });
+}

@@ -1,0 +1,143 @@
+//! `trace`, while it goes on.
+
+use std::time::{Duration, Instant};
+
+use rustix::process::Signal;
+
+use crate::{
+    agent::{Running, agent},
+    traffic::Traffic,
+};
+
+/// Hooks that are live when they are said to be: nothing made afterwards is missed.
+#[test]
+fn sees_everything_from_ready_on() {
+    let mut traffic = Traffic::start();
+    let mut command = agent(["trace"]);
+    let running = Running::start(command.args(traffic.filter()));
+    running.ready();
+    traffic.connect(100);
+    running.signal(Signal::TERM);
+    let totals = running.end().totals();
+    assert_eq!((totals.events, totals.lost), (100, 0));
+}
+
+/// In the order in which they were made, also those of one instant.
+#[test]
+fn keeps_the_order() {
+    let mut traffic = Traffic::start();
+    let mut command = agent(["trace", "--output", "json"]);
+    let running = Running::start(command.args(traffic.filter()));
+    running.ready();
+    traffic.connect(5000);
+    running.signal(Signal::TERM);
+    let ended = running.end();
+    let times: Vec<_> = ended
+        .stdout
+        .lines()
+        .filter(|line| line.contains("\"event\":\"connect\""))
+        .map(|line| {
+            let (_, rest) = line.split_once("\"timestamp\":\"").unwrap();
+            rest.split('"').next().unwrap()
+        })
+        .collect();
+    assert_eq!(times.len(), 5000);
+    assert!(times.is_sorted_by(|one, next| one < next));
+}
+
+/// An event is there while the observation goes on, within the 100 ms that are promised. Other
+/// tests may keep the machine from it, but not ten times in a row.
+#[test]
+fn does_not_keep_events_back() {
+    for output in ["table", "json"] {
+        let mut traffic = Traffic::start();
+        let mut command = agent(["trace", "--output", output]);
+        let running = Running::start(command.args(traffic.filter()));
+        running.ready();
+        let mut shortest = Duration::MAX;
+        for made in 1..=10 {
+            traffic.connect(1);
+            let begun = Instant::now();
+            running.stdout.wait_for("event", |text| {
+                text.ends_with('\n') && text.matches("127.0.0.1").count() == made
+            });
+            shortest = shortest.min(begun.elapsed());
+        }
+        assert!(shortest <= Duration::from_millis(100), "{shortest:?}");
+    }
+}
+
+/// Events on standard output, everything else on standard error.
+#[test]
+fn keeps_the_streams_apart() {
+    let mut traffic = Traffic::start();
+    let mut command = agent(["trace"]);
+    let running = Running::start(command.args(traffic.filter()));
+    running.ready();
+    traffic.connect(2);
+    running.signal(Signal::INT);
+    let ended = running.end();
+
+    let mut lines = ended.stdout.lines();
+    assert!(lines.next().unwrap().starts_with("TIME "));
+    assert!(
+        lines.all(|line| line.ends_with(" 127.0.0.1:9")),
+        "{}",
+        ended.stdout
+    );
+    let beginnings: Vec<_> = ended
+        .stderr
+        .lines()
+        .map(|line| line.split(':').next().unwrap())
+        .collect();
+    assert_eq!(beginnings, ["note", "ready", "totals"], "{}", ended.stderr);
+}
+
+/// Two that look at the same time do not disturb one another.
+#[test]
+fn is_not_alone() {
+    let mut traffic = Traffic::start();
+    let observers = [(); 3].map(|()| {
+        let mut command = agent(["trace"]);
+        Running::start(command.args(traffic.filter()))
+    });
+    for observer in &observers {
+        observer.ready();
+    }
+    traffic.connect(50);
+    for observer in observers {
+        observer.signal(Signal::INT);
+        let totals = observer.end().totals();
+        assert_eq!((totals.events, totals.lost), (50, 0));
+    }
+}
+
+/// Room in the kernel for as little as may be asked for.
+#[test]
+fn works_with_the_smallest_capacity() {
+    let mut traffic = Traffic::start();
+    let mut command = agent(["trace", "--ring-kib", "64", "--threads", "1"]);
+    let running = Running::start(command.args(traffic.filter()));
+    running.ready();
+    traffic.connect(10);
+    running.signal(Signal::INT);
+    let ended = running.end();
+    ended.assert_code(0);
+    let totals = ended.totals();
+    assert_eq!(totals.events + totals.lost, 10, "{}", ended.stderr);
+    assert!(totals.events > 0, "{}", ended.stderr);
+}
+
+#[test]
+fn works_with_every_choice_of_hooks() {
+    for hooks in ["auto", "tracepoint"] {
+        let mut traffic = Traffic::start();
+        let mut command = agent(["trace", "--hooks", hooks, "--count", "3"]);
+        let running = Running::start(command.args(traffic.filter()));
+        running.ready();
+        traffic.connect(3);
+        let ended = running.end();
+        ended.assert_code(0);
+        assert_eq!(ended.totals().events, 3);
+    }
+}

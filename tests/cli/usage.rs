@@ -1,0 +1,94 @@
+//! What cannot be meant is refused before anything is done: exit status 2, and the reason on
+//! standard error.
+
+use crate::agent::run;
+
+/// What is typed, and what the answer must mention.
+const WRONG: &[(&[&str], &str)] = &[
+    (&[], "Usage: connect-observer"),
+    (&["follow"], "'follow'"),
+    (&["--output", "json"], "'--output'"),
+    (&["trace", "--nope"], "'--nope'"),
+    (&["trace", "curl"], "'curl'"),
+    (&["trace", "--", "curl"], "'curl'"),
+    (&["check", "--count", "1"], "'--count'"),
+    (&["run"], "<COMMAND>"),
+    (&["run", "--"], "<COMMAND>"),
+    (&["run", "--count", "1"], "<COMMAND>"),
+    (&["run", "true"], "-- <COMMAND>"),
+    (&["run", "--nope", "--", "true"], "'--nope'"),
+    (&["trace", "--duration"], "'--duration <SECS>'"),
+    (&["trace", "--duration", "0"], "above 0"),
+    (&["trace", "--duration", "0.0"], "above 0"),
+    (&["trace", "--duration", "1e-10"], "above 0"),
+    (&["trace", "--duration", "-1"], "-1"),
+    (&["trace", "--duration=-1"], "above 0"),
+    (&["trace", "--duration=-0.0"], "above 0"),
+    (&["trace", "--duration", "nan"], "above 0"),
+    (&["trace", "--duration", "inf"], "above 0"),
+    (&["trace", "--duration", "1e400"], "above 0"),
+    (&["trace", "--duration", "abc"], "above 0"),
+    (&["trace", "--duration", "1s"], "above 0"),
+    (&["trace", "--duration", ""], "above 0"),
+    (
+        &["trace", "--duration", "1", "--duration", "2"],
+        "--duration",
+    ),
+    (&["trace", "--count", "0"], "'--count <N>'"),
+    (&["trace", "--count=-1"], "'--count <N>'"),
+    (&["trace", "--count", "1.5"], "'--count <N>'"),
+    (&["trace", "--count", "many"], "'--count <N>'"),
+    (
+        &["trace", "--count", "18446744073709551616"],
+        "'--count <N>'",
+    ),
+    (&["trace", "--family", "inet7"], "'inet7'"),
+    (&["trace", "--family", ""], "--family"),
+    (&["trace", "--family", "65536"], "'65536'"),
+    (&["trace", "--family=-1"], "'-1'"),
+    (&["trace", "--ring-kib", "0"], "power of two"),
+    (&["trace", "--ring-kib", "32"], "from 64"),
+    (&["trace", "--ring-kib", "100"], "power of two"),
+    (&["trace", "--ring-kib", "2097152"], "to 1048576"),
+    (&["trace", "--ring-kib", "8M"], "power of two"),
+    (&["trace", "--threads", "0"], "'--threads <N>'"),
+    (&["trace", "--threads", "4194305"], "4194304"),
+    (&["trace", "--pid", "0"], "'--pid <PID>'"),
+    (&["trace", "--pid", "2147483648"], "2147483647"),
+    (&["trace", "--pid", "self"], "'self'"),
+    (&["trace", "--uid", "root"], "'root'"),
+    (&["trace", "--uid", "4294967295"], "'--uid <UID>'"),
+    (
+        &["trace", "--output", "xml"],
+        "[possible values: table, json]",
+    ),
+    (
+        &["trace", "--color", "red"],
+        "[possible values: auto, always, never]",
+    ),
+    (
+        &["trace", "--hooks", "kprobe"],
+        "[possible values: auto, tracepoint]",
+    ),
+    (&["--log-level", "loud", "check"], "'loud'"),
+    (&["check", "--log-level", "connect_observer=loud"], "loud"),
+    (&["check", "--log-level", ""], "--log-level"),
+];
+
+#[test]
+fn is_refused_with_its_reason() {
+    let mut failures = Vec::new();
+    for (arguments, mention) in WRONG {
+        let ended = run(*arguments);
+        let code = ended.code();
+        let is_told = ended.stderr.contains(mention)
+            && (arguments.is_empty() || ended.stderr.starts_with("error: "));
+        if code != 2 || !is_told || !ended.stdout.is_empty() {
+            failures.push(format!(
+                "{arguments:?}: status {code}, wanted is {mention:?}\n{}{}",
+                ended.stdout, ended.stderr
+            ));
+        }
+    }
+    assert!(failures.is_empty(), "{}", failures.join("\n"));
+}

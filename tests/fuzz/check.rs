@@ -1,0 +1,289 @@
+//! What must hold of any bytes that could ever come out of the ring buffer.
+//!
+//! One piece of logic for two users: the fuzz target, and the replay tests with their seeds and
+//! property tests.
+
+use std::fmt;
+
+use connect_ebpf::record::{
+    self, ADDRESS_MAX, ADDRESS_NOT_READ, Header, KIND_CONNECT, KNOWN_ARGUMENTS, KNOWN_ENTRY,
+    VERSION, VIA_SYSCALL,
+};
+use connect_observer::{
+    clock::Clock,
+    decode::decode,
+    errno,
+    event::{Connect, Event},
+    sink::{Sink, Style, Table},
+};
+use jiff::tz::TimeZone;
+use serde::{
+    Deserialize, Deserializer,
+    de::{MapAccess, Visitor},
+};
+use serde_json::Value;
+use zerocopy::{FromBytes as _, IntoBytes as _};
+
+/// 2026-01-01T00:00:00Z, as the wall's time at boot.
+pub(crate) const BOOT_NS: i128 = 1_767_225_600_000_000_000;
+
+/// Checks the bytes as they are, and as the body of a record whose header is right: random bytes
+/// hardly ever get past the header.
+pub(crate) fn check(bytes: &[u8]) {
+    check_as_is(bytes);
+    check_as_is(with_header(bytes).as_bytes());
+}
+
+/// The bytes where they stand in a record, cut or filled up with zeros, but for the fields that
+/// decide whether it is one.
+fn with_header(bytes: &[u8]) -> record::Connect {
+    let mut image = [0; size_of::<record::Connect>()];
+    for (to, from) in image.iter_mut().zip(bytes) {
+        *to = *from;
+    }
+    let record = record::Connect::read_from_bytes(&image).expect("the length is right");
+    record::Connect {
+        header: Header {
+            kind: KIND_CONNECT,
+            version: VERSION,
+            length: u32::try_from(image.len()).expect("a record is short"),
+        },
+        address_len: record.address_len % 129,
+        address_source: record.address_source % 3,
+        via: VIA_SYSCALL,
+        killed: record.killed % 2,
+        ..record
+    }
+}
+
+fn check_as_is(bytes: &[u8]) {
+    let Ok(event) = decode(bytes, Clock::fixed(BOOT_NS)) else {
+        return;
+    };
+    let record = record::Connect::read_from_bytes(bytes).expect("decoded, so of this length");
+    let Event::Connect(connect) = &event else {
+        panic!("no record says {event:?}");
+    };
+    check_facts(&record, connect);
+    check_json(&event, connect);
+    check_tables(&event);
+}
+
+/// The event says what the record says.
+fn check_facts(record: &record::Connect, connect: &Connect) {
+    // The id can be turned back into time and thread, so it is unique where they are.
+    let (time, tid) = connect.id.split_once('-').expect("two numbers");
+    assert_eq!(u64::from_str_radix(time, 16), Ok(record.entered_ns));
+    assert_eq!(u32::from_str_radix(tid, 16), Ok(record.tid));
+
+    let comm = record.comm.split(|&byte| byte == 0).next();
+    assert_eq!(Some(unescape(&connect.comm).as_slice()), comm);
+    assert_eq!((connect.pid, connect.tid), (record.pid, record.tid));
+    assert_eq!(
+        (connect.uid, connect.cgroup_id),
+        (record.uid, record.cgroup_id)
+    );
+
+    let known = |flag, value| (record.known & flag != 0).then_some(value);
+    assert_eq!(connect.fd, known(KNOWN_ARGUMENTS, record.fd));
+    assert_eq!(connect.addrlen, known(KNOWN_ARGUMENTS, record.addrlen));
+    let duration = (record.known & KNOWN_ENTRY != 0).then_some(record.duration_ns);
+    assert_eq!(connect.duration_ns, duration);
+
+    let is_error = (-4095..0).contains(&record.ret);
+    let expected = if is_error { -record.ret } else { 0 };
+    assert_eq!(i64::from(connect.errno), expected);
+    let name = is_error.then(|| errno::label(connect.errno).into_owned());
+    assert_eq!(connect.error_type, name);
+
+    assert_eq!(connect.restarts.unwrap_or(0), record.restarts);
+    assert_ne!(connect.restarts, Some(0), "absent instead");
+    assert_eq!(connect.killed, (record.killed == 1).then_some(true));
+
+    let was_read = record.address_source != ADDRESS_NOT_READ;
+    assert_eq!(connect.address_source.is_some(), was_read);
+    let address = &connect.address;
+    let has_family = was_read && record.address_len >= 2;
+    assert_eq!(address.family.is_some(), has_family);
+    assert!(address.peer_address.is_none() || address.raw.is_none());
+    if let Some(raw) = &address.raw {
+        assert_eq!(raw.len(), usize::from(record.address_len) * 2);
+        assert!(raw.len() <= ADDRESS_MAX * 2);
+    }
+}
+
+/// What a key holds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Kind {
+    Text,
+    Number,
+    Truth,
+}
+
+/// The public keys of a `connect` event, in their order; those with `true` are in every one.
+const KEYS: [(&str, Kind, bool); 23] = [
+    ("event", Kind::Text, true),
+    ("id", Kind::Text, true),
+    ("timestamp", Kind::Text, true),
+    ("process.pid", Kind::Number, true),
+    ("thread.id", Kind::Number, true),
+    ("process.comm", Kind::Text, true),
+    ("process.real_user.id", Kind::Number, true),
+    ("cgroup.id", Kind::Number, true),
+    ("fd", Kind::Number, false),
+    ("addrlen", Kind::Number, false),
+    ("address.family", Kind::Text, false),
+    ("network.type", Kind::Text, false),
+    ("network.peer.address", Kind::Text, false),
+    ("network.peer.port", Kind::Number, false),
+    ("unix.type", Kind::Text, false),
+    ("address.raw", Kind::Text, false),
+    ("address.source", Kind::Text, false),
+    ("errno", Kind::Number, true),
+    ("error.type", Kind::Text, false),
+    ("restarts", Kind::Number, false),
+    ("killed", Kind::Truth, false),
+    ("duration_ns", Kind::Number, false),
+    ("via", Kind::Text, true),
+];
+
+/// One line, one flat object, with the documented keys in their order and nothing else.
+fn check_json(event: &Event, connect: &Connect) {
+    let line = written(&Sink::Json, event);
+    assert_line(&line);
+    let Object(pairs) = serde_json::from_str(&line).expect("JSON");
+    let mut keys = KEYS.iter();
+    for (name, value) in &pairs {
+        let kind = keys
+            .by_ref()
+            .find_map(|(key, kind, _)| (key == name).then_some(*kind));
+        let found = match value {
+            Value::String(text) => {
+                assert!(text.chars().all(is_harmless), "{name}: {text:?}");
+                Some(Kind::Text)
+            }
+            Value::Number(number) => {
+                assert!(!number.is_f64(), "{name}: {number}");
+                Some(Kind::Number)
+            }
+            Value::Bool(_) => Some(Kind::Truth),
+            Value::Null | Value::Array(_) | Value::Object(_) => None,
+        };
+        assert_eq!(
+            found, kind,
+            "{name}: unknown, twice, out of order, or of another type: {line}"
+        );
+    }
+    let value = |key: &str| {
+        pairs
+            .iter()
+            .find_map(|(name, value)| (name == key).then_some(value))
+    };
+    for (key, _, always) in KEYS {
+        assert!(!always || value(key).is_some(), "{key} is missing: {line}");
+    }
+    assert_eq!(value("event"), Some(&"connect".into()));
+    assert_eq!(value("errno"), Some(&connect.errno.into()));
+    assert_eq!(value("error.type").is_some(), connect.errno != 0);
+    assert_eq!(value("process.comm"), Some(&connect.comm.as_str().into()));
+}
+
+/// One line in every style; colour adds colour and nothing else.
+fn check_tables(event: &Event) {
+    for width in [Some(80), None] {
+        let [plain, colored] = [false, true].map(|color| {
+            let style = Style {
+                color,
+                width,
+                time_zone: TimeZone::UTC,
+            };
+            written(&Sink::Table(Table::new(style)), event)
+        });
+        assert_line(&plain);
+        assert_eq!(without_color(&colored), plain);
+    }
+}
+
+fn written(sink: &Sink, event: &Event) -> String {
+    let mut line = Vec::new();
+    sink.write(event, &mut line);
+    String::from_utf8(line).expect("UTF-8")
+}
+
+fn assert_line(line: &str) {
+    let text = line.strip_suffix('\n').expect("a newline at the end");
+    assert!(!text.is_empty());
+    assert!(text.chars().all(is_harmless), "{text:?}");
+}
+
+/// Neither drives a terminal, nor breaks or reorders a line, nor hides.
+fn is_harmless(character: char) -> bool {
+    let hidden = ['\u{ad}', '\u{61c}', '\u{180e}', '\u{feff}'];
+    !character.is_control()
+        && !('\u{200b}'..='\u{200f}').contains(&character)
+        && !('\u{2028}'..='\u{202e}').contains(&character)
+        && !('\u{2060}'..='\u{206f}').contains(&character)
+        && !('\u{e0000}'..='\u{e0fff}').contains(&character)
+        && !hidden.contains(&character)
+}
+
+/// Takes out what sets colours (ECMA-48: SGR), and only that.
+fn without_color(line: &str) -> String {
+    let mut pieces = line.split("\x1b[");
+    let mut plain = pieces.next().unwrap_or_default().to_owned();
+    for piece in pieces {
+        let (parameters, rest) = piece.split_once('m').expect("an SGR sequence");
+        let is_parameter = |character: char| character.is_ascii_digit() || character == ';';
+        assert!(parameters.chars().all(is_parameter), "{parameters:?}");
+        plain.push_str(rest);
+    }
+    plain
+}
+
+/// The bytes that escaped text stands for.
+fn unescape(text: &str) -> Vec<u8> {
+    let mut pieces = text.split('\\');
+    let mut bytes = pieces.next().unwrap_or_default().as_bytes().to_vec();
+    while let Some(piece) = pieces.next() {
+        if piece.is_empty() {
+            // Two backslashes: what follows is literal again.
+            bytes.push(b'\\');
+            bytes.extend(pieces.next().expect("the second").bytes());
+        } else {
+            let (digits, rest) = piece
+                .strip_prefix('x')
+                .and_then(|piece| piece.split_at_checked(2))
+                .expect("an x and two digits");
+            bytes.push(u8::from_str_radix(digits, 16).expect("hexadecimal"));
+            bytes.extend(rest.bytes());
+        }
+    }
+    bytes
+}
+
+/// An object with every pair as it was written, also two of one key.
+struct Object(Vec<(String, Value)>);
+
+impl<'de> Deserialize<'de> for Object {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Pairs;
+
+        impl<'de> Visitor<'de> for Pairs {
+            type Value = Object;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("an object")
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Object, A::Error> {
+                let mut pairs = Vec::new();
+                while let Some(pair) = map.next_entry()? {
+                    pairs.push(pair);
+                }
+                Ok(Object(pairs))
+            }
+        }
+
+        deserializer.deserialize_map(Pairs)
+    }
+}

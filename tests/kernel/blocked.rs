@@ -1,0 +1,74 @@
+//! Calls that block: what changes meanwhile, and hooks that come while a call is under way.
+
+use std::fs;
+
+use anyhow::{Result, ensure};
+
+use crate::support::{
+    agent::{Agent, Command},
+    blocking::FullListener,
+    case::Case,
+    scratch::{Scratch, await_mark, mark},
+    sockaddr::loopback,
+    stage::{Attempt, Stage},
+    syscall::udp,
+};
+
+pub(crate) const CASES: &[Case] = &[
+    Case::exact("comm_is_the_one_at_entry", renamed),
+    Case::new(
+        "call_under_way_at_the_start_has_no_duration",
+        attach,
+        under_way,
+    ),
+];
+
+fn renamed(stage: &Stage) -> Result<()> {
+    for round in 0..10 {
+        let listener = FullListener::new(stage, &format!("round {round}"))?;
+        listener.block(
+            |socket| {
+                rustix::thread::set_name(c"before")?;
+                stage.expect(0, socket, &listener.address)?;
+                // The next call has the new name.
+                stage.expect(0, &udp()?, &loopback(9))
+            },
+            |tid| {
+                let comm = format!("/proc/self/task/{}/comm", tid.as_raw_nonzero());
+                Ok(fs::write(comm, "after")?)
+            },
+        )?;
+    }
+    Ok(())
+}
+
+fn under_way(stage: &Stage) -> Result<()> {
+    // What it does before there are hooks is no part of the truth.
+    let unseen = Stage::stay(&stage.file("unseen"), "")?;
+    let listener = FullListener::new(&unseen, "under way")?;
+    listener.block(
+        |socket| {
+            stage.expect_of(0, &Attempt::new(socket, &listener.address).unentered())?;
+            // The thread's next call is seen whole.
+            stage.expect(0, &udp()?, &loopback(9))
+        },
+        |_| {
+            stage.mark("blocked")?;
+            stage.await_mark("ready")
+        },
+    )
+}
+
+fn attach(case: &Case) -> Result<()> {
+    let scratch = Scratch::new()?;
+    fs::create_dir(scratch.file("unseen"))?;
+    let program = case.start(&scratch, "")?;
+    await_mark(scratch.path(), "blocked")?;
+    let pid = program.pid()?.as_raw_nonzero().to_string();
+    let mut agent = Agent::start(&scratch, &Command::trace(&["--pid", &pid]))?;
+    agent.ready()?;
+    mark(scratch.path(), "ready")?;
+    ensure!(program.end("the program")?.success(), "the program failed");
+    agent.interrupt()?;
+    agent.end()?.assert_exact()
+}

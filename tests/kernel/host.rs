@@ -1,0 +1,87 @@
+//! `trace`: the whole host, also programs that the agent did not start.
+
+use anyhow::{Result, ensure};
+
+use crate::support::{
+    agent::{Agent, Command},
+    case::Case,
+    child::{fork, succeed},
+    compare,
+    observation::Observation,
+    scratch::{Scratch, await_mark, mark},
+    sockaddr::loopback,
+    stage::Stage,
+    syscall::udp,
+};
+
+pub(crate) const CASES: &[Case] = &[
+    Case::new(
+        "trace_sees_a_program_that_it_did_not_start",
+        trace,
+        stranger,
+    ),
+    Case::new(
+        "agents_at_the_same_time_all_see_everything",
+        several,
+        stranger,
+    ),
+];
+
+fn stranger(stage: &Stage) -> Result<()> {
+    let socket = udp()?;
+    stage.mark("started")?;
+    stage.await_mark("go")?;
+    for port in 1..=50 {
+        stage.expect(0, &socket, &loopback(port))?;
+        succeed(fork(|| stage.expect(0, &socket, &loopback(port + 100)))?)?;
+    }
+    Ok(())
+}
+
+/// Of everything on the host, exactly the program's calls are the program's.
+fn assert_exact_among_others(observation: &Observation) -> Result<()> {
+    observation.assert_nothing_lost()?;
+    let mut events = Vec::new();
+    for event in &observation.connects {
+        let pid = event.0.get("process.pid");
+        if observation
+            .truth
+            .iter()
+            .any(|call| call.keys.get("process.pid") == pid)
+        {
+            events.push(event);
+        }
+    }
+    compare::exact(&observation.truth, events)
+}
+
+fn trace(case: &Case) -> Result<()> {
+    let scratch = Scratch::new()?;
+    let program = case.start(&scratch, "")?;
+    await_mark(scratch.path(), "started")?;
+    let mut agent = Agent::start(&scratch, &Command::trace(&[]))?;
+    agent.ready()?;
+    mark(scratch.path(), "go")?;
+    ensure!(program.end("the program")?.success(), "the program failed");
+    agent.interrupt()?;
+    assert_exact_among_others(&agent.end()?)
+}
+
+/// Two that trace the host, and one that runs the program.
+fn several(case: &Case) -> Result<()> {
+    let scratch = Scratch::new()?;
+    let trace = |name| Agent::start(&scratch, &Command::trace(&[]).named(name));
+    let (mut one, mut two) = (trace("one")?, trace("two")?);
+    one.ready()?;
+    two.ready()?;
+    let run = Command::run(&[], case.command(&scratch, "")?);
+    let runner = Agent::start(&scratch, &run)?;
+    await_mark(scratch.path(), "started")?;
+    mark(scratch.path(), "go")?;
+    runner.end()?.assert_exact()?;
+    for tracer in [one, two] {
+        tracer.interrupt()?;
+        assert_exact_among_others(&tracer.end()?)?;
+    }
+    Ok(())
+}

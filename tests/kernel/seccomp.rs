@@ -1,0 +1,124 @@
+//! A call that seccomp denies: the kernel shows its return, never its entry.
+
+use std::io;
+
+use anyhow::{Result, ensure};
+use libc::{
+    BPF_ABS, BPF_JEQ, BPF_JMP, BPF_K, BPF_LD, BPF_RET, BPF_W, SECCOMP_RET_ALLOW, SECCOMP_RET_ERRNO,
+    sock_filter,
+};
+
+use crate::support::{
+    case::Case,
+    memory::Pages,
+    sockaddr::{Sockaddr, inet, loopback, unix},
+    stage::{Attempt, Stage},
+    syscall::{register, udp},
+};
+
+pub(crate) const CASES: &[Case] = &[
+    Case::exact("seccomp_denial_is_reported", denied),
+    Case::exact("seccomp_denial_never_pairs_with_another_entry", interleaved),
+];
+
+/// An errno that connect(2) knows for other reasons.
+const KNOWN_ERRNO: u16 = 97;
+/// An errno without a name.
+const NAMELESS_ERRNO: u16 = 4000;
+
+/// Denies connect(2) to the current thread by the length of the address: 28 bytes with one errno,
+/// 110 with another. Every other length is allowed.
+fn deny() -> Result<()> {
+    const NUMBER: u32 = 0;
+    // args[2] of struct seccomp_data, lower half.
+    const LENGTH: u32 = 32;
+    let load = |offset| statement(BPF_LD | BPF_W | BPF_ABS, offset);
+    let refuse = |errno: u16| statement(BPF_RET | BPF_K, SECCOMP_RET_ERRNO | u32::from(errno));
+    let allow = statement(BPF_RET | BPF_K, SECCOMP_RET_ALLOW);
+    let unless = |value, skip| sock_filter {
+        jf: skip,
+        ..statement(BPF_JMP | BPF_JEQ | BPF_K, value)
+    };
+    let mut program = [
+        load(NUMBER),
+        unless(u32::try_from(libc::SYS_connect)?, 5),
+        load(LENGTH),
+        unless(28, 1),
+        refuse(KNOWN_ERRNO),
+        unless(110, 1),
+        refuse(NAMELESS_ERRNO),
+        allow,
+    ];
+    let program = libc::sock_fprog {
+        len: u16::try_from(program.len())?,
+        filter: program.as_mut_ptr(),
+    };
+    rustix::thread::set_no_new_privs(true)?;
+    let mode = libc::SECCOMP_SET_MODE_FILTER;
+    // SAFETY: the kernel copies the program, which lives until then.
+    let result = unsafe { libc::syscall(libc::SYS_seccomp, mode, 0, &raw const program) };
+    ensure!(result == 0, "no filter: {}", io::Error::last_os_error());
+    Ok(())
+}
+
+fn statement(code: u32, k: u32) -> sock_filter {
+    sock_filter {
+        // The codes are small numbers, or-ed.
+        code: code.try_into().unwrap_or(u16::MAX),
+        jt: 0,
+        jf: 0,
+        k,
+    }
+}
+
+/// An address of 28 bytes, which is denied.
+fn denied_28(port: u16) -> Sockaddr {
+    let mut address = inet([10, 1, 2, 3], port);
+    address.bytes.resize(28, 0);
+    address
+}
+
+fn denied(stage: &Stage) -> Result<()> {
+    deny()?;
+    let socket = udp()?;
+    // The first call of the thread, so there is no entry of an earlier one.
+    let address = denied_28(1);
+    let call = Attempt::new(&socket, &address).unentered();
+    stage.expect_of(KNOWN_ERRNO.into(), &call)?;
+
+    let mut padded = unix(b"/run/a");
+    padded.bytes.resize(110, 0);
+    let call = Attempt::new(&77, &padded).unentered();
+    stage.expect_of(NAMELESS_ERRNO.into(), &call)?;
+
+    // Denied before the kernel looks at anything else.
+    let call = Attempt::unreadable(register(-1), 0, 28)
+        .unentered()
+        .unread();
+    stage.expect_of(KNOWN_ERRNO.into(), &call)?;
+    let cold = Pages::fresh(1)?;
+    let call = Attempt::unreadable(register(5), cold.address(0), 110).unentered();
+    stage.expect_of(NAMELESS_ERRNO.into(), &call.unread())?;
+    let address = denied_28(2);
+    let call = Attempt::new(&-9, &address)
+        .with_upper_halves(7, 0)
+        .unentered();
+    stage.expect_of(KNOWN_ERRNO.into(), &call)?;
+    stage.expect(0, &socket, &loopback(9))
+}
+
+fn interleaved(stage: &Stage) -> Result<()> {
+    let socket = udp()?;
+    stage.expect(0, &socket, &loopback(1))?;
+    deny()?;
+    for round in 1..=100 {
+        let address = denied_28(1000 + round);
+        let call = Attempt::new(&i32::from(round), &address).unentered();
+        stage.expect_of(KNOWN_ERRNO.into(), &call)?;
+        stage.expect_of(KNOWN_ERRNO.into(), &call)?;
+        stage.expect(0, &socket, &loopback(2000 + round))?;
+        // Not even the comm is a leftover.
+        rustix::thread::set_name(if round % 2 == 0 { c"even" } else { c"odd" })?;
+    }
+    Ok(())
+}

@@ -1,0 +1,20 @@
+//! Builds the kernel object, which `lib.rs` embeds.
+
+use anyhow::Result;
+use aya_build::{Package, Toolchain, build_ebpf};
+
+/// One place names the compilers: xtask, which installs them.
+#[path = "../../xtask/src/pins.rs"]
+mod pins;
+
+fn main() -> Result<()> {
+    build_ebpf(
+        [Package {
+            name: "policy-ebpf",
+            root_dir: "../policy-ebpf",
+            no_default_features: true,
+            features: &["kernel"],
+        }],
+        Toolchain::Custom(pins::NIGHTLY),
+    )
+}

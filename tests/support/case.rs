@@ -1,0 +1,103 @@
+//! One behaviour: its name, its test, and the program that the test observes.
+
+use std::{
+    env,
+    ffi::OsString,
+    process,
+    sync::{PoisonError, RwLock},
+};
+
+use anyhow::{Context as _, Result};
+use libtest_mimic::Trial;
+
+use super::{
+    agent::{Agent, Command, Guard},
+    observation::Observation,
+    scratch::Scratch,
+    stage::Stage,
+};
+
+/// First word of this binary's command line when it is the observed program.
+pub(crate) const WORKLOAD: &str = "workload";
+
+/// Held for writing by a test that floods: others would wait for the processor, and an observer of
+/// the whole host would lose records that are none of its test's business.
+static MACHINE: RwLock<()> = RwLock::new(());
+
+pub(crate) struct Case {
+    /// What is true when the test passes.
+    pub(crate) name: &'static str,
+    /// Runs in the test's process.
+    test: fn(&Self) -> Result<()>,
+    /// Runs in the observed process.
+    pub(crate) play: fn(&Stage) -> Result<()>,
+    /// Whether no other test may run meanwhile.
+    alone: bool,
+}
+
+impl Case {
+    pub(crate) const fn new(
+        name: &'static str,
+        test: fn(&Self) -> Result<()>,
+        play: fn(&Stage) -> Result<()>,
+    ) -> Self {
+        Self {
+            name,
+            test,
+            play,
+            alone: false,
+        }
+    }
+
+    /// A test that observes the program and finds exactly its calls.
+    pub(crate) const fn exact(name: &'static str, play: fn(&Stage) -> Result<()>) -> Self {
+        Self::new(name, |case| case.run(&[])?.assert_exact(), play)
+    }
+
+    /// The same, with the machine to itself.
+    pub(crate) const fn alone(self) -> Self {
+        Self {
+            alone: true,
+            ..self
+        }
+    }
+
+    pub(crate) fn trial(&'static self) -> Trial {
+        Trial::test(self.name, || {
+            let result = if self.alone {
+                let _machine = MACHINE.write().unwrap_or_else(PoisonError::into_inner);
+                (self.test)(self)
+            } else {
+                let _machine = MACHINE.read().unwrap_or_else(PoisonError::into_inner);
+                (self.test)(self)
+            };
+            result.map_err(|error| format!("{error:#}").into())
+        })
+    }
+
+    /// The command that plays this case's program. `role` tells programs of one case apart.
+    pub(crate) fn command(&self, scratch: &Scratch, role: &str) -> Result<Vec<OsString>> {
+        let this = env::current_exe().context("this binary has no path")?;
+        Ok(vec![
+            this.into(),
+            WORKLOAD.into(),
+            self.name.into(),
+            scratch.path().into(),
+            role.into(),
+        ])
+    }
+
+    /// Starts the program, observed by nobody.
+    pub(crate) fn start(&self, scratch: &Scratch, role: &str) -> Result<Guard> {
+        let words = self.command(scratch, role)?;
+        let (program, arguments) = words.split_first().context("no words")?;
+        Guard::start(process::Command::new(program).args(arguments))
+    }
+
+    /// Observes the program with `connect-observer run`, to its end.
+    pub(crate) fn run(&self, options: &[&str]) -> Result<Observation> {
+        let scratch = Scratch::new()?;
+        let command = self.command(&scratch, "")?;
+        Agent::start(&scratch, &Command::run(options, command))?.end()
+    }
+}

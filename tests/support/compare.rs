@@ -1,0 +1,126 @@
+//! Truth against events.
+
+use std::{collections::BTreeMap, fmt::Write as _};
+
+use anyhow::{Result, bail};
+use serde_json::{Map, Value};
+
+use super::{observation::Event, truth::Call};
+
+/// How many differences are told before the rest is only counted.
+const TOLD: usize = 20;
+/// The agent learns the distance of the two clocks by reading one after the other, and may be held
+/// up in between.
+const CLOCK_TOLERANCE_NS: i64 = 20_000_000;
+/// Keys that are checked by rule, as no application knows their value.
+const BY_RULE: [&str; 4] = ["id", "timestamp", "duration_ns", "cgroup.id"];
+
+/// Every call is an event, every event is a call, in order in each thread, and equal in every key.
+pub(crate) fn exact<'a>(
+    calls: impl IntoIterator<Item = &'a Call>,
+    events: impl IntoIterator<Item = &'a Event>,
+) -> Result<()> {
+    let mut threads: BTreeMap<_, (Vec<&Call>, Vec<&Event>)> = BTreeMap::new();
+    for call in calls {
+        threads.entry(thread(&call.keys)).or_default().0.push(call);
+    }
+    for event in events {
+        threads.entry(thread(&event.0)).or_default().1.push(event);
+    }
+    let mut differences = Vec::new();
+    let (mut made, mut seen) = (0, 0);
+    for ((pid, tid), (calls, events)) in threads {
+        made += calls.len();
+        seen += events.len();
+        for index in 0..calls.len().max(events.len()) {
+            let found = match (calls.get(index), events.get(index)) {
+                (Some(call), Some(event)) => difference(call, event),
+                (Some(call), None) => vec![format!("no event for {}", text(&call.keys))],
+                (None, Some(event)) => vec![format!("nobody made {}", text(&event.0))],
+                (None, None) => vec![],
+            };
+            for what in found {
+                differences.push(format!("  process {pid} thread {tid} call {index}: {what}"));
+            }
+        }
+    }
+    if made == 0 {
+        bail!("the program made no call");
+    }
+    if differences.is_empty() {
+        return Ok(());
+    }
+    let count = differences.len();
+    differences.truncate(TOLD);
+    let mut message = format!("{made} calls made, {seen} events, {count} differences:");
+    for difference in differences {
+        write!(message, "\n{difference}")?;
+    }
+    if count > TOLD {
+        write!(message, "\n  and {} more", count - TOLD)?;
+    }
+    bail!(message)
+}
+
+fn thread(keys: &Map<String, Value>) -> (i64, i64) {
+    let id = |key| keys.get(key).and_then(Value::as_i64).unwrap_or(-1);
+    (id("process.pid"), id("thread.id"))
+}
+
+fn text(keys: &Map<String, Value>) -> String {
+    Value::Object(keys.clone()).to_string()
+}
+
+/// In which ways an event is not the one of this call.
+fn difference(call: &Call, event: &Event) -> Vec<String> {
+    let mut found = Vec::new();
+    for (key, expected) in &call.keys {
+        match event.0.get(key) {
+            Some(value) if value == expected => {}
+            Some(value) => found.push(format!("{key}: the call had {expected}, the event {value}")),
+            None => found.push(format!(
+                "{key}: the call had {expected}, the event has none"
+            )),
+        }
+    }
+    for (key, value) in &event.0 {
+        if !call.keys.contains_key(key) && !BY_RULE.contains(&key.as_str()) {
+            found.push(format!("{key}: only the event has it: {value}"));
+        }
+    }
+    if let Err(error) = rules(call, event) {
+        found.push(format!("{error:#}"));
+    }
+    found
+}
+
+/// What can be said of the keys whose values only the kernel knows.
+fn rules(call: &Call, event: &Event) -> Result<()> {
+    let timestamp = event.timestamp()?;
+    let duration = event.0.get("duration_ns").and_then(Value::as_u64);
+    match (call.entered, duration) {
+        (true, Some(duration)) if 0 < duration && duration <= call.took => {}
+        (false, None) => {}
+        (true, _) => bail!(
+            "duration_ns: {duration:?}, the call took {} at most",
+            call.took
+        ),
+        (false, Some(_)) => bail!("duration_ns: {duration:?}, but nobody saw the call begin"),
+    }
+    let ended = timestamp + i64::try_from(duration.unwrap_or(0))?;
+    let (earliest, latest) = (
+        call.before - CLOCK_TOLERANCE_NS,
+        call.after + CLOCK_TOLERANCE_NS,
+    );
+    if timestamp < earliest || ended > latest {
+        bail!(
+            "timestamp: {timestamp} to {ended}, the call was made between {} and {}",
+            call.before,
+            call.after
+        );
+    }
+    if event.0.get("cgroup.id").and_then(Value::as_u64).is_none() {
+        bail!("cgroup.id: missing");
+    }
+    Ok(())
+}

@@ -1,0 +1,23 @@
+//! What the kernel tests are made of.
+//!
+//! A test starts the agent, and the agent starts this same binary again as the program to observe
+//! ([`stage`]), which writes down each of its calls as it saw them ([`truth`]). The test then
+//! compares: the events must be exactly those calls ([`observation`], [`compare`]).
+
+pub(crate) mod agent;
+pub(crate) mod blocking;
+pub(crate) mod case;
+pub(crate) mod child;
+pub(crate) mod compare;
+pub(crate) mod memory;
+pub(crate) mod namespace;
+pub(crate) mod observation;
+pub(crate) mod scratch;
+pub(crate) mod signal;
+pub(crate) mod sockaddr;
+pub(crate) mod stage;
+pub(crate) mod strace;
+pub(crate) mod syscall;
+pub(crate) mod tool;
+pub(crate) mod truth;
+pub(crate) mod wait;

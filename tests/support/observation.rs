@@ -1,0 +1,204 @@
+//! What the agent has written, read as strictly as possible.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use anyhow::{Context as _, Result, bail, ensure};
+use serde_json::{Map, Value};
+
+use super::{
+    compare,
+    scratch::Scratch,
+    truth::{self, Call},
+};
+
+/// An event of kind `connect`, by key.
+#[derive(Clone, Debug)]
+pub(crate) struct Event(pub(crate) Map<String, Value>);
+
+impl Event {
+    pub(crate) fn integer(&self, key: &str) -> Result<i64> {
+        let value = self.0.get(key).and_then(Value::as_i64);
+        value.with_context(|| format!("no integer {key} in {self:?}"))
+    }
+
+    pub(crate) fn text(&self, key: &str) -> Result<&str> {
+        let value = self.0.get(key).and_then(Value::as_str);
+        value.with_context(|| format!("no text {key} in {self:?}"))
+    }
+
+    /// In ns since 1970. The contract wants RFC 3339, UTC, with nanoseconds.
+    pub(crate) fn timestamp(&self) -> Result<i64> {
+        let text = self.text("timestamp")?;
+        ensure!(
+            text.len() == "2000-01-01T00:00:00.000000000Z".len() && text.ends_with('Z'),
+            "{text} is no timestamp of the contract"
+        );
+        let timestamp: jiff::Timestamp = text.parse()?;
+        Ok(i64::try_from(timestamp.as_nanosecond())?)
+    }
+}
+
+/// A whole run of the agent, and the truth about it.
+#[derive(Debug)]
+pub(crate) struct Observation {
+    /// In the order in which they were written.
+    pub(crate) connects: Vec<Event>,
+    /// Sum of the `lost` events by reason.
+    pub(crate) lost: BTreeMap<String, u64>,
+    /// What the observed program made, as far as it wrote it down.
+    pub(crate) truth: Vec<Call>,
+}
+
+impl Observation {
+    /// Reads events, and checks all that must be true of any run: every line is an object without
+    /// a control character, the first and the last are notices, ids are unique, and the stop
+    /// notice and the totals on standard error say what the events say.
+    pub(crate) fn read(events: &str, stderr: &str, scratch: &Scratch) -> Result<Self> {
+        let truth = scratch
+            .text(truth::FILE)?
+            .lines()
+            .map(serde_json::from_str)
+            .collect::<Result<_, _>>()
+            .context("the observed program's own file is not understood")?;
+        let mut observation = Self {
+            connects: Vec::new(),
+            lost: BTreeMap::new(),
+            truth,
+        };
+        let mut notices = Vec::new();
+        ensure!(events.ends_with('\n'), "the last line has no end");
+        for (number, line) in (1..).zip(events.split_terminator('\n')) {
+            let keys = parse(line).with_context(|| format!("line {number}: {line:?}"))?;
+            match keys.get("event").and_then(Value::as_str) {
+                Some("connect") => {
+                    ensure!(
+                        notices.len() == 1,
+                        "line {number} is outside the two notices"
+                    );
+                    observation.connects.push(Event(keys));
+                }
+                Some("lost") => observation.lose(&keys)?,
+                Some("notice") => notices.push(keys),
+                kind => bail!("line {number} is of kind {kind:?}"),
+            }
+        }
+        let [start, stop] = &notices[..] else {
+            bail!("{} notices instead of two", notices.len());
+        };
+        ensure!(start.get("notice") == Some(&"start".into()), "{start:?}");
+        ensure!(stop.get("notice") == Some(&"stop".into()), "{stop:?}");
+        observation.check_ids()?;
+        observation.check_totals(stop, stderr)?;
+        Ok(observation)
+    }
+
+    /// The events are exactly the calls, and nothing was lost.
+    pub(crate) fn assert_exact(&self) -> Result<()> {
+        self.assert_nothing_lost()?;
+        compare::exact(&self.truth, &self.connects)
+    }
+
+    /// The events are exactly those calls that the agent was asked for.
+    pub(crate) fn assert_exactly(&self, asked: impl Fn(&Call) -> bool) -> Result<()> {
+        self.assert_nothing_lost()?;
+        let (wanted, rest): (Vec<_>, Vec<_>) = self.truth.iter().partition(|call| asked(call));
+        ensure!(!rest.is_empty(), "the program made no call to leave out");
+        compare::exact(wanted, &self.connects)
+    }
+
+    pub(crate) fn assert_nothing_lost(&self) -> Result<()> {
+        ensure!(self.lost.is_empty(), "lost: {:?}", self.lost);
+        Ok(())
+    }
+
+    /// Sum of all losses.
+    pub(crate) fn lost(&self) -> u64 {
+        self.lost.values().sum()
+    }
+
+    /// Events by thread, in order.
+    pub(crate) fn threads(&self) -> Result<BTreeMap<i64, Vec<&Event>>> {
+        let mut threads: BTreeMap<_, Vec<_>> = BTreeMap::new();
+        for event in &self.connects {
+            threads
+                .entry(event.integer("thread.id")?)
+                .or_default()
+                .push(event);
+        }
+        Ok(threads)
+    }
+
+    fn lose(&mut self, keys: &Map<String, Value>) -> Result<()> {
+        let reason = keys.get("reason").and_then(Value::as_str);
+        let count = keys.get("count").and_then(Value::as_u64);
+        let (Some(reason), Some(count @ 1..)) = (reason, count) else {
+            bail!("no loss: {keys:?}");
+        };
+        *self.lost.entry(reason.to_owned()).or_default() += count;
+        Ok(())
+    }
+
+    fn check_ids(&self) -> Result<()> {
+        let mut ids = BTreeSet::new();
+        for event in &self.connects {
+            ensure!(ids.insert(event.text("id")?), "id twice: {event:?}");
+        }
+        Ok(())
+    }
+
+    fn check_totals(&self, stop: &Map<String, Value>, stderr: &str) -> Result<()> {
+        const EINPROGRESS: u64 = 115;
+        let errno = |event: &Event| event.0.get("errno").and_then(Value::as_u64);
+        let count = |wanted: fn(u64) -> bool| -> u64 {
+            let of = self.connects.iter().filter_map(errno);
+            of.map(|errno| u64::from(wanted(errno))).sum()
+        };
+        let events = self.connects.len() as u64;
+        let failed = count(|errno| errno != 0 && errno != EINPROGRESS);
+        let in_progress = count(|errno| errno == EINPROGRESS);
+        let lost = self.lost();
+        let mut expected = Map::new();
+        for (key, value) in [
+            ("events", events),
+            ("failed", failed),
+            ("in_progress", in_progress),
+            ("lost", lost),
+        ] {
+            expected.insert(key.to_owned(), value.into());
+        }
+        for (reason, count) in &self.lost {
+            expected.insert(format!("lost.{reason}"), (*count).into());
+        }
+        let mut said = stop.clone();
+        said.retain(|key, _| !["event", "notice", "timestamp"].contains(&key.as_str()));
+        ensure!(
+            said == expected,
+            "the stop notice says {said:?}, the events {expected:?}"
+        );
+
+        let mut line = format!(
+            "totals: events {events}, failed {failed}, in progress {in_progress}, lost {lost}"
+        );
+        if lost > 0 {
+            let reasons = self.lost.iter();
+            let reasons: Vec<_> = reasons
+                .map(|(name, count)| format!("{name} {count}"))
+                .collect();
+            line = format!("{line} ({})", reasons.join(", "));
+        }
+        let totals: Vec<_> = stderr
+            .lines()
+            .filter(|line| !line.starts_with("note: ") && !line.starts_with("ready"))
+            .collect();
+        ensure!(
+            totals == [&line],
+            "standard error says {totals:?} instead of {line:?}"
+        );
+        Ok(())
+    }
+}
+
+fn parse(line: &str) -> Result<Map<String, Value>> {
+    ensure!(!line.contains(char::is_control), "a control character");
+    Ok(serde_json::from_str(line)?)
+}

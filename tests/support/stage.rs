@@ -1,0 +1,370 @@
+//! The observed program's side: it makes calls, and writes down what it saw of each.
+
+use std::{
+    borrow::Cow,
+    env,
+    fs::File,
+    io::{ErrorKind, Write as _},
+    os::fd::AsRawFd,
+    path::{Path, PathBuf},
+    process,
+    time::{Instant, SystemTime, UNIX_EPOCH},
+};
+
+use anyhow::{Context as _, Result, ensure};
+use rustix::process::{Signal, set_parent_process_death_signal};
+use serde_json::{Map, Value};
+
+use super::{
+    namespace, scratch,
+    sockaddr::Sockaddr,
+    syscall,
+    truth::{self, Call, Caller, errno_name},
+};
+
+/// Where a program plays: usable from all its threads and children.
+#[derive(Debug)]
+pub(crate) struct Stage {
+    directory: PathBuf,
+    /// Tells programs of one case apart.
+    pub(crate) role: String,
+    truth: File,
+}
+
+impl Stage {
+    /// Moves the process into a network namespace of its own, whose loopback is up.
+    pub(crate) fn enter(directory: &Path, role: &str) -> Result<Self> {
+        // Whoever has started us must not leave us behind.
+        set_parent_process_death_signal(Some(Signal::KILL))?;
+        namespace::enter_network()?;
+        Self::stay(directory, role)
+    }
+
+    /// Stays in the namespaces of whoever has started us.
+    pub(crate) fn stay(directory: &Path, role: &str) -> Result<Self> {
+        let truth = File::options()
+            .create(true)
+            .append(true)
+            .open(directory.join(truth::FILE))?;
+        Ok(Self {
+            directory: directory.to_owned(),
+            role: role.to_owned(),
+            truth,
+        })
+    }
+
+    /// A path in the scratch directory.
+    pub(crate) fn file(&self, name: &str) -> PathBuf {
+        self.directory.join(name)
+    }
+
+    pub(crate) fn directory(&self) -> &Path {
+        &self.directory
+    }
+
+    pub(crate) fn mark(&self, name: &str) -> Result<()> {
+        scratch::mark(&self.directory, name)
+    }
+
+    pub(crate) fn await_mark(&self, name: &str) -> Result<()> {
+        scratch::await_mark(&self.directory, name)
+    }
+
+    /// This program once more, in another role.
+    pub(crate) fn again(&self, role: &str) -> Result<process::Command> {
+        let mut words: Vec<_> = env::args_os().collect();
+        *words.last_mut().context("no words")? = role.into();
+        let mut command = process::Command::new(env::current_exe()?);
+        command.args(&words[1..]);
+        Ok(command)
+    }
+
+    /// Makes a call and writes it down. Returns the errno.
+    pub(crate) fn connect(&self, attempt: &Attempt<'_>) -> Result<i32> {
+        let caller = Caller::me();
+        let outcome = attempt.make();
+        self.record(attempt, &caller, &outcome)?;
+        Ok(outcome.errno)
+    }
+
+    /// Makes a plain call, which must return `errno`: else the program is not what its test thinks.
+    pub(crate) fn expect(
+        &self,
+        errno: i32,
+        socket: &impl AsRawFd,
+        address: &Sockaddr,
+    ) -> Result<()> {
+        self.expect_of(errno, &Attempt::new(socket, address))
+    }
+
+    /// Makes a call, which must return `errno`.
+    pub(crate) fn expect_of(&self, errno: i32, attempt: &Attempt<'_>) -> Result<()> {
+        let got = self.connect(attempt)?;
+        ensure!(
+            got == errno,
+            "this program needs {} and got {} for {attempt:?}",
+            errno_name(errno),
+            errno_name(got)
+        );
+        Ok(())
+    }
+
+    /// Writes down a call that was made elsewhere.
+    pub(crate) fn record(
+        &self,
+        attempt: &Attempt<'_>,
+        caller: &Caller,
+        outcome: &Outcome,
+    ) -> Result<()> {
+        let call = Call {
+            keys: attempt.keys(caller, outcome.errno),
+            before: outcome.before,
+            after: outcome.after,
+            took: outcome.took,
+            entered: attempt.entered,
+        };
+        let mut line = serde_json::to_vec(&call)?;
+        line.push(b'\n');
+        // One write: lines of many processes must not mix.
+        loop {
+            match (&self.truth).write(&line) {
+                Err(error) if error.kind() == ErrorKind::Interrupted => {}
+                written => {
+                    ensure!(written? == line.len(), "half a line of truth");
+                    return Ok(());
+                }
+            }
+        }
+    }
+}
+
+/// A call to make, and what its event must show.
+#[derive(Clone, Debug)]
+pub(crate) struct Attempt<'a> {
+    fd: u64,
+    pointer: u64,
+    addrlen: u64,
+    shown: Cow<'a, Map<String, Value>>,
+    /// `address.source`; without one, no key of the address.
+    source: Option<&'static str>,
+    entered: bool,
+    /// Whether the arguments can be known.
+    arguments: bool,
+    /// `cgroup.id`, where the program knows it.
+    cgroup: Option<u64>,
+    /// How often a signal makes the kernel restart it.
+    restarts: u32,
+    /// Whether it never returns.
+    killed: bool,
+}
+
+impl<'a> Attempt<'a> {
+    pub(crate) fn new(socket: &impl AsRawFd, address: &'a Sockaddr) -> Self {
+        let readable = address.len() > 0;
+        Self {
+            fd: syscall::register(socket.as_raw_fd()),
+            pointer: address.bytes.as_ptr().expose_provenance() as u64,
+            addrlen: address.len() as u64,
+            shown: Cow::Borrowed(&address.shown),
+            source: readable.then_some("entry"),
+            entered: true,
+            arguments: true,
+            cgroup: None,
+            restarts: 0,
+            killed: false,
+        }
+    }
+
+    /// Whole registers, and an address that nobody can read.
+    pub(crate) fn unreadable(fd: u64, pointer: u64, addrlen: u64) -> Self {
+        Self {
+            fd,
+            pointer,
+            addrlen,
+            shown: Cow::default(),
+            source: None,
+            entered: true,
+            arguments: true,
+            cgroup: None,
+            restarts: 0,
+            killed: false,
+        }
+    }
+
+    /// With other upper halves in the registers of both integers.
+    pub(crate) fn with_upper_halves(self, fd: u32, addrlen: u32) -> Self {
+        Self {
+            fd: self.fd | u64::from(fd) << 32,
+            addrlen: self.addrlen | u64::from(addrlen) << 32,
+            ..self
+        }
+    }
+
+    pub(crate) fn in_cgroup(self, id: u64) -> Self {
+        Self {
+            cgroup: Some(id),
+            ..self
+        }
+    }
+
+    /// The kernel restarts it so often before it returns.
+    pub(crate) fn restarted(self, times: u32) -> Self {
+        Self {
+            restarts: times,
+            ..self
+        }
+    }
+
+    /// The thread ends before the call returns.
+    pub(crate) fn killed(self) -> Self {
+        Self {
+            killed: true,
+            ..self
+        }
+    }
+
+    /// The same bytes, elsewhere in memory.
+    pub(crate) fn at(self, pointer: u64) -> Self {
+        Self { pointer, ..self }
+    }
+
+    /// Not in memory at entry, so read when the call returns.
+    pub(crate) fn read_at_exit(self) -> Self {
+        Self {
+            source: Some("exit"),
+            ..self
+        }
+    }
+
+    /// Never in memory while the kernel looks.
+    pub(crate) fn unread(self) -> Self {
+        Self {
+            source: None,
+            shown: Cow::default(),
+            ..self
+        }
+    }
+
+    /// Its entry cannot be observed, only its return. What is known then are the registers that the
+    /// task has saved, where the kernel lets us read them.
+    pub(crate) fn unentered(self) -> Self {
+        let arguments = registers_are_readable();
+        let call = Self {
+            entered: false,
+            arguments,
+            ..self
+        };
+        if arguments {
+            call.read_at_exit()
+        } else {
+            call.unread()
+        }
+    }
+
+    /// Makes the call, and nothing else: fit for a child that shares our memory.
+    pub(crate) fn make(&self) -> Outcome {
+        let (before, start) = (wall(), Instant::now());
+        let errno = syscall::connect(self.fd, self.pointer, self.addrlen);
+        Outcome {
+            errno,
+            before,
+            took: u64::try_from(start.elapsed().as_nanos()).unwrap_or(u64::MAX),
+            after: wall(),
+        }
+    }
+
+    fn keys(&self, caller: &Caller, errno: i32) -> Map<String, Value> {
+        let mut keys = if self.source.is_some() {
+            self.shown.as_ref().clone()
+        } else {
+            Map::new()
+        };
+        let mut set = |key: &str, value: Value| {
+            keys.insert(key.to_owned(), value);
+        };
+        set("event", "connect".into());
+        set("process.pid", caller.pid.into());
+        set("thread.id", caller.tid.into());
+        set("process.comm", caller.comm.as_str().into());
+        set("process.real_user.id", caller.uid.into());
+        if self.arguments {
+            set("fd", low_half(self.fd).into());
+            set("addrlen", low_half(self.addrlen).into());
+        }
+        if let Some(source) = self.source {
+            set("address.source", source.into());
+        }
+        set("errno", errno.into());
+        if errno != 0 {
+            set("error.type", errno_name(errno).into());
+        }
+        if self.restarts != 0 {
+            set("restarts", self.restarts.into());
+        }
+        if self.killed {
+            set("killed", true.into());
+        }
+        if let Some(id) = self.cgroup {
+            set("cgroup.id", id.into());
+        }
+        set("via", "syscall".into());
+        keys
+    }
+}
+
+impl Outcome {
+    /// Of a call that was made between these moments and never returned: `ERESTARTSYS` is the last
+    /// that the kernel knew of it.
+    pub(crate) fn never_returned(before: SystemTime, start: Instant) -> Self {
+        Self {
+            errno: truth::ERESTARTSYS,
+            before: nanoseconds(before),
+            after: wall(),
+            took: u64::try_from(start.elapsed().as_nanos()).unwrap_or(u64::MAX),
+        }
+    }
+}
+
+/// What became of a call.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Outcome {
+    pub(crate) errno: i32,
+    before: i64,
+    after: i64,
+    took: u64,
+}
+
+/// The argument as the kernel takes it: an `int`.
+#[expect(clippy::cast_possible_truncation, reason = "that is the point")]
+const fn low_half(register: u64) -> i32 {
+    (register as u32).cast_signed()
+}
+
+/// The wall's time in ns.
+fn wall() -> i64 {
+    nanoseconds(SystemTime::now())
+}
+
+fn nanoseconds(time: SystemTime) -> i64 {
+    time.duration_since(UNIX_EPOCH)
+        .ok()
+        .and_then(|since| i64::try_from(since.as_nanos()).ok())
+        .unwrap_or(0)
+}
+
+/// Whether the kernel has `bpf_task_pt_regs`: from 5.15.
+fn registers_are_readable() -> bool {
+    kernel_version().is_ok_and(|version| version >= (5, 15))
+}
+
+pub(crate) fn kernel_version() -> Result<(u32, u32)> {
+    let name = rustix::system::uname();
+    let release = name.release().to_str()?;
+    let mut numbers = release
+        .split(|character: char| !character.is_ascii_digit())
+        .map(str::parse);
+    let mut number = || numbers.next()?.ok();
+    number()
+        .zip(number())
+        .with_context(|| format!("kernel release {release} is not understood"))
+}

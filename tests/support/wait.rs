@@ -1,0 +1,33 @@
+//! Waiting for what will happen, never for time to pass.
+
+use std::{
+    thread,
+    time::{Duration, Instant},
+};
+
+use anyhow::{Result, bail};
+
+/// How long anything may take before its test has failed. Nothing takes nearly as long; a slow
+/// machine under emulation must not fail.
+const DEADLINE: Duration = Duration::from_secs(120);
+/// How often a condition is looked at.
+const PAUSE: Duration = Duration::from_millis(2);
+
+/// Waits until `condition` gives a value.
+pub(crate) fn until<T>(what: &str, mut condition: impl FnMut() -> Result<Option<T>>) -> Result<T> {
+    let start = Instant::now();
+    loop {
+        if let Some(value) = condition()? {
+            return Ok(value);
+        }
+        if start.elapsed() > DEADLINE {
+            bail!("after {} s, still waiting for {what}", DEADLINE.as_secs());
+        }
+        thread::sleep(PAUSE);
+    }
+}
+
+/// Waits until `condition` holds.
+pub(crate) fn until_true(what: &str, mut condition: impl FnMut() -> Result<bool>) -> Result<()> {
+    until(what, || Ok(condition()?.then_some(())))
+}
