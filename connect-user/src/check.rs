@@ -1,15 +1,16 @@
 //! `check`: what this kernel and these privileges allow, and what stays unseen.
 
 use std::{
-    io::{Write as _, stdout},
+    io::{ErrorKind, Write as _, stdout},
     process::ExitCode,
 };
 
-use anyhow::Result;
+use anyhow::{Result, anyhow};
 
 use crate::{
     attach,
     coverage::Coverage,
+    output::STANDARD_OUTPUT,
     preflight::{self, Verdict, requirements},
 };
 
@@ -44,7 +45,9 @@ pub fn check() -> Result<ExitCode> {
         writeln!(page, "{way:24} {sentence}")?;
     }
     match stdout().write_all(page.as_bytes()) {
-        Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => return Err(error.into()),
+        Err(error) if error.kind() != ErrorKind::BrokenPipe => {
+            return Err(anyhow!(error).context(format!("cannot write to {STANDARD_OUTPUT}")));
+        }
         _ => {}
     }
     let all_there = requirements

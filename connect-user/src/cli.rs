@@ -24,7 +24,7 @@ pub struct Cli {
     #[command(subcommand)]
     pub command: Command,
     /// Log more or less on standard error: error, warn, info, debug, trace, or RUST_LOG's syntax.
-    #[arg(long, global = true, value_name = "LEVEL")]
+    #[arg(long, global = true, value_parser = log_level, value_name = "LEVEL")]
     pub log_level: Option<String>,
 }
 
@@ -168,6 +168,19 @@ pub enum Hooks {
     Auto,
     /// The system call tracepoints.
     Tracepoint,
+}
+
+/// Directives as RUST_LOG has them, of which each must name a level.
+fn log_level(text: &str) -> Result<String, String> {
+    let names_level = |directive: &str| {
+        let level = directive.rsplit('=').next().unwrap_or_default();
+        level.parse::<log::LevelFilter>().is_ok()
+    };
+    if text.split(',').all(names_level) {
+        Ok(text.to_owned())
+    } else {
+        Err("give error, warn, info, debug, trace or off, or TARGET=LEVEL,...".to_owned())
+    }
 }
 
 fn seconds(text: &str) -> Result<Duration, String> {

@@ -115,8 +115,9 @@ impl Requirement {
 #[must_use]
 pub fn requirements() -> Vec<Requirement> {
     let mut found = vec![kernel(&uname().release().to_string_lossy()), privilege()];
-    if found.iter().all(|met| met.verdict == Verdict::Ok) {
-        // Without privilege, these would only say the same again.
+    let may_probe = found.iter().all(|met| met.verdict == Verdict::Ok);
+    if may_probe {
+        // Without privilege, or on a kernel that is too old, these would only say the same again.
         found.extend([lockdown(), ring_buffer(), tracepoint_programs()]);
     }
     found.push(match mounted_tracefs() {
@@ -127,7 +128,10 @@ pub fn requirements() -> Vec<Requirement> {
         ),
         None => tracefs_missing("not mounted, and CAP_SYS_ADMIN to mount it is missing"),
     });
-    found.extend([pid_namespace(), btf(), tracing_programs()]);
+    found.extend([pid_namespace(), btf()]);
+    if may_probe {
+        found.push(tracing_programs());
+    }
     found
 }
 

@@ -8,6 +8,8 @@ mod table;
 pub use summary::Summary;
 pub use table::{Style, Table};
 
+use jiff::Timestamp;
+
 use crate::{event::Event, totals::Totals};
 
 /// How events are written.
@@ -47,13 +49,13 @@ impl Sink {
 
     /// The lines that come after the last event.
     #[must_use]
-    pub fn end(&self, totals: &Totals) -> Vec<Vec<u8>> {
+    pub fn end(&self, totals: &Totals, timestamp: Timestamp) -> Vec<Vec<u8>> {
         match self {
             Self::Table(_) | Self::Json => Vec::new(),
             Self::TableSummary(table, summary) => table.summary(summary),
             Self::JsonSummary(summary) => {
                 let mut line = Vec::new();
-                summary.json(totals, &mut line);
+                summary.json(totals, timestamp, &mut line);
                 vec![line]
             }
         }

@@ -215,10 +215,10 @@ impl Summary {
     }
 
     /// The summary as one JSON object.
-    pub(super) fn json(&self, totals: &Totals, line: &mut Vec<u8>) {
+    pub(super) fn json(&self, totals: &Totals, timestamp: Timestamp, line: &mut Vec<u8>) {
         let page = Page {
             event: "summary",
-            timestamp: Timestamp::now(),
+            timestamp,
             totals,
             overflow: self.overflow,
             rows: self.lines(),
