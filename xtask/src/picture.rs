@@ -23,13 +23,13 @@ listener = socket.create_server(("127.0.0.1", 0))
 connect(socket.AF_INET, socket.SOCK_STREAM, listener.getsockname())
 connect(socket.AF_INET, socket.SOCK_STREAM, listener.getsockname(), wait=False)
 connect(socket.AF_INET, socket.SOCK_STREAM, ("255.255.255.255", 80))
+connect(socket.AF_INET, socket.SOCK_STREAM, ("127.0.0.1", 5432))
 connect(socket.AF_INET6, socket.SOCK_DGRAM, ("::1", 53))
 connect(socket.AF_UNIX, socket.SOCK_STREAM, "/run/postgresql/.s.PGSQL.5432")
 connect(socket.AF_UNIX, socket.SOCK_STREAM, "/tmp/\033[2Jhostile\nname")
 connect(socket.AF_NETLINK, socket.SOCK_RAW, (0, 0))
 '
 curl http://localhost:1/
-getent hosts nowhere.invalid
 exit 0
 "#;
 
@@ -70,23 +70,31 @@ fn svg(output: &str) -> Result<String> {
         r##"<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {height}" width="{width}" height="{height}" role="img">
 <title>Output of connect-observer run</title>
 <rect width="100%" height="100%" rx="8" fill="#16181d"/>
-<g font-family="ui-monospace, 'DejaVu Sans Mono', Menlo, Consolas, monospace" font-size="13" fill="#d8dee9" xml:space="preserve">"##
+<g font-family="ui-monospace, 'DejaVu Sans Mono', Menlo, Consolas, monospace" font-size="13" fill="#d8dee9">"##
     )?;
     let mut y = MARGIN;
     for line in lines {
         y += LINE;
         let baseline = y - 5.0;
-        let mut x = MARGIN;
+        let mut column: u16 = 0;
         for span in line {
-            let columns = f32::from(u16::try_from(span.text.chars().count())?);
-            let length = columns * CHARACTER;
-            writeln!(
-                svg,
-                r#"<text x="{x}" y="{baseline}" textLength="{length}"{}>{}</text>"#,
-                span.style,
-                escaped(&span.text)
-            )?;
-            x += length;
+            // Word by word, as renderers differ in what they make of spaces.
+            for word in span.text.split(' ') {
+                let length = u16::try_from(word.chars().count())?;
+                if length > 0 {
+                    let x = f32::from(column).mul_add(CHARACTER, MARGIN);
+                    let width = f32::from(length) * CHARACTER;
+                    writeln!(
+                        svg,
+                        r#"<text x="{x}" y="{baseline}" textLength="{width}"{}>{}</text>"#,
+                        span.style,
+                        escaped(word)
+                    )?;
+                }
+                column += length + 1;
+            }
+            // The last word of a span has no space behind it.
+            column = column.saturating_sub(1);
         }
     }
     svg.push_str("</g>\n</svg>\n");
