@@ -1,15 +1,17 @@
 //! `check`: what this kernel and these privileges allow, and what stays unseen.
 
 use std::{
-    io::{Write as _, stdout},
+    io::{ErrorKind, Write as _, stdout},
     process::ExitCode,
 };
 
-use anyhow::Result;
+use anyhow::{Result, anyhow};
 
 use crate::{
+    attach,
     coverage::Coverage,
-    preflight::{Verdict, requirements},
+    output::STANDARD_OUTPUT,
+    preflight::{self, Verdict, requirements},
 };
 
 /// Prints every requirement with its verdict and its mend; status 1 if one is missing.
@@ -36,11 +38,16 @@ pub fn check() -> Result<ExitCode> {
         }
     }
     writeln!(page, "\n{:24} COVERAGE", "WAY INTO CONNECT")?;
-    for (way, sentence) in Coverage::of_tracepoints().ways() {
+    let interruptions = preflight::mounted_tracefs()
+        .as_ref()
+        .map(attach::follows_interruptions);
+    for (way, sentence) in Coverage::of_tracepoints(interruptions).sentences() {
         writeln!(page, "{way:24} {sentence}")?;
     }
     match stdout().write_all(page.as_bytes()) {
-        Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => return Err(error.into()),
+        Err(error) if error.kind() != ErrorKind::BrokenPipe => {
+            return Err(anyhow!(error).context(format!("cannot write to {STANDARD_OUTPUT}")));
+        }
         _ => {}
     }
     let all_there = requirements

@@ -7,7 +7,7 @@
 
 use std::{ffi::OsString, path::PathBuf, time::Duration};
 
-use clap::{Args, Parser, Subcommand, ValueEnum};
+use clap::{Args, CommandFactory as _, Parser, Subcommand, ValueEnum, error::ErrorKind};
 use connect_ebpf::settings;
 
 use crate::address;
@@ -15,6 +15,7 @@ use crate::address;
 /// Shows every connect(2) a Linux host makes, why it failed, and what became of it.
 #[derive(Debug, Parser)]
 #[command(
+    name = "connect-observer",
     version,
     after_help = "Exit status: 0 done, 1 failed, 2 wrong usage; `run` exits with its command's own."
 )]
@@ -23,8 +24,28 @@ pub struct Cli {
     #[command(subcommand)]
     pub command: Command,
     /// Log more or less on standard error: error, warn, info, debug, trace, or RUST_LOG's syntax.
-    #[arg(long, global = true, value_name = "LEVEL")]
+    #[arg(long, global = true, value_parser = log_level, value_name = "LEVEL")]
     pub log_level: Option<String>,
+}
+
+impl Cli {
+    /// Reads the command line; exits with a message and status 2 if it makes no sense.
+    #[must_use]
+    pub fn read() -> Self {
+        let cli = Self::parse();
+        if let Command::Trace(options) | Command::Run(Run { options, .. }) = &cli.command
+            && options.explain
+            && options.output == Format::Json
+        {
+            Self::command()
+                .error(
+                    ErrorKind::ArgumentConflict,
+                    "--explain writes lines under those of the table, so it does not go with --output json",
+                )
+                .exit();
+        }
+        cli
+    }
 }
 
 /// The subcommands.
@@ -34,6 +55,12 @@ pub enum Command {
     Trace(Options),
     /// Start COMMAND and show the connects of it and its descendants, until it ends.
     Run(Run),
+    /// Say what an errno of connect means, where it comes from and what to look at; or list all.
+    Explain {
+        /// The errno, by name or number: ECONNREFUSED, econnrefused, 111, -111.
+        #[arg(allow_negative_numbers = true)]
+        errno: Option<String>,
+    },
     /// Say what this kernel and these privileges allow, and what stays unseen.
     Check,
 }
@@ -61,6 +88,12 @@ pub struct Options {
     /// Colour in the table; `auto` is on a terminal only, unless NO_COLOR is set.
     #[arg(long, value_enum, default_value_t = Color::Auto, value_name = "WHEN")]
     pub color: Color,
+    /// Instead of events, write at the end who connected where how often, with what result.
+    #[arg(long)]
+    pub summary: bool,
+    /// Under the first failure of its kind in each process, say what it usually means.
+    #[arg(long, conflicts_with = "summary")]
+    pub explain: bool,
     /// Stop after this many seconds.
     #[arg(long, value_parser = seconds, value_name = "SECS")]
     pub duration: Option<Duration>,
@@ -137,6 +170,19 @@ pub enum Hooks {
     Tracepoint,
 }
 
+/// Directives as RUST_LOG has them, of which each must name a level.
+fn log_level(text: &str) -> Result<String, String> {
+    let names_level = |directive: &str| {
+        let level = directive.rsplit('=').next().unwrap_or_default();
+        level.parse::<log::LevelFilter>().is_ok()
+    };
+    if text.split(',').all(names_level) {
+        Ok(text.to_owned())
+    } else {
+        Err("give error, warn, info, debug, trace or off, or TARGET=LEVEL,...".to_owned())
+    }
+}
+
 fn seconds(text: &str) -> Result<Duration, String> {
     text.parse()
         .ok()
@@ -161,7 +207,6 @@ fn ring_kib(text: &str) -> Result<u32, String> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use clap::CommandFactory as _;
 
     #[test]
     fn definition_is_consistent() {

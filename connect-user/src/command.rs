@@ -15,7 +15,7 @@ use rustix::{
 };
 use tokio::process::{Child, Command};
 
-use crate::attach::Attached;
+use crate::{attach::Attached, escape::Escaped};
 
 /// The running command.
 #[derive(Debug)]
@@ -38,7 +38,8 @@ impl Observed {
         attached.follow(this_thread)?;
         let started = Command::new(program).args(arguments).spawn();
         attached.unfollow(this_thread)?;
-        let child = started.with_context(|| format!("cannot run {}", program.to_string_lossy()))?;
+        let child = started
+            .with_context(|| format!("cannot run {}", Escaped(program.as_encoded_bytes())))?;
         Ok(Self { child })
     }
 

@@ -138,6 +138,10 @@ pub enum Notice {
 /// What a sockaddr says: see [`crate::address::Address`], whose serialised form this is.
 pub use crate::address::Address;
 
-fn rfc3339<S: Serializer>(timestamp: &Timestamp, serializer: S) -> Result<S::Ok, S::Error> {
+/// A time as the public JSON has it: UTC, with nanoseconds.
+pub(crate) fn rfc3339<S: Serializer>(
+    timestamp: &Timestamp,
+    serializer: S,
+) -> Result<S::Ok, S::Error> {
     serializer.collect_str(&format_args!("{timestamp:.9}"))
 }

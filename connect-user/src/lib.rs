@@ -19,6 +19,7 @@ pub mod decode;
 pub mod errno;
 pub mod escape;
 pub mod event;
+pub mod explain;
 pub mod observe;
 pub mod output;
 pub mod preflight;

@@ -4,19 +4,19 @@
 
 use std::process::ExitCode;
 
-use clap::Parser as _;
 use connect_observer::{
     check,
     cli::{Cli, Command},
-    observe, status,
+    explain, observe, status,
 };
 
 fn main() -> ExitCode {
-    let cli = Cli::parse();
+    let cli = Cli::read();
     status::start_log(cli.log_level.as_deref());
     let result = match cli.command {
         Command::Trace(options) => observe::trace(&options),
         Command::Run(run) => observe::run(&run),
+        Command::Explain { errno } => explain::explain(errno.as_deref()),
         Command::Check => check::check(),
     };
     result.unwrap_or_else(|error| {

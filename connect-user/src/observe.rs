@@ -4,6 +4,7 @@ use std::{
     collections::BTreeMap,
     env,
     ffi::OsString,
+    fs,
     io::{IsTerminal as _, stdout},
     process::{ExitCode, ExitStatus},
     time::Duration,
@@ -28,7 +29,7 @@ use crate::{
     event::{Event, Lost, Notice},
     output::{End, Output},
     preflight,
-    sink::{Sink, Style, Table},
+    sink::{Sink, Style, Summary, Table},
     status,
     totals::{Tally, Totals},
 };
@@ -89,15 +90,25 @@ async fn observe(options: &Options, words: &[OsString]) -> Result<ExitCode> {
     if scope == Scope::Lineage || options.filters.pid.is_some() {
         preflight::require_initial_pid_namespace()?;
     }
-    let mut signals = Signals::listen()?;
+    // Before signals are taken over: opening a FIFO waits for its reader.
     let output = Output::open(options.output_file.as_deref())?;
+    let mut signals = Signals::listen()?;
     let (mut attached, collector) =
         attach::attach(&tracefs, &options.filters, options.capacity, scope)?;
-    let mut session = Session::begin(options, collector, output);
-    announce(scope);
+    let coverage = Coverage::of_tracepoints(Some(attach::follows_interruptions(&tracefs)));
+    let mut session = Session::begin(options, coverage, collector, output);
+    announce(scope, coverage);
     let mut command = match scope {
         Scope::Host => None,
-        Scope::Lineage => Some(Observed::start(words, &mut attached)?),
+        Scope::Lineage => match Observed::start(words, &mut attached) {
+            Ok(command) => Some(command),
+            Err(error) => {
+                drop(attached);
+                session.end()?;
+                session.deliver(&mut signals, Some(PATIENCE)).await?;
+                return Err(error);
+            }
+        },
     };
 
     let stop = session
@@ -125,13 +136,10 @@ async fn observe(options: &Options, words: &[OsString]) -> Result<ExitCode> {
 }
 
 /// Says that the hooks are live, and what they do not see.
-fn announce(scope: Scope) {
-    let coverage = Coverage::of_tracepoints();
+fn announce(scope: Scope, coverage: Coverage) {
     let unseen: Vec<_> = coverage
-        .ways()
-        .into_iter()
-        .filter_map(|(way, sentence)| Some((way, sentence.strip_prefix("not seen: ")?)))
-        .map(|(way, why)| format!("{way} ({why})"))
+        .unseen()
+        .map(|(what, why)| format!("{what} ({why})"))
         .collect();
     if !unseen.is_empty() {
         status::say(format_args!("note: not seen: {}", unseen.join(", ")));
@@ -155,7 +163,8 @@ async fn wait(command: &mut Observed, signals: &mut Signals) -> Result<ExitStatu
 struct Signals {
     interrupt: unix::Signal,
     terminate: unix::Signal,
-    hangup: unix::Signal,
+    /// None where it is ignored, as under nohup(1).
+    hangup: Option<unix::Signal>,
 }
 
 impl Signals {
@@ -164,7 +173,11 @@ impl Signals {
         Ok(Self {
             interrupt: listen(SignalKind::interrupt())?,
             terminate: listen(SignalKind::terminate())?,
-            hangup: listen(SignalKind::hangup())?,
+            hangup: if is_ignored(Signal::HUP) {
+                None
+            } else {
+                Some(listen(SignalKind::hangup())?)
+            },
         })
     }
 
@@ -172,9 +185,32 @@ impl Signals {
         tokio::select! {
             _ = self.interrupt.recv() => Signal::INT,
             _ = self.terminate.recv() => Signal::TERM,
-            _ = self.hangup.recv() => Signal::HUP,
+            () = received(self.hangup.as_mut()) => Signal::HUP,
         }
     }
+}
+
+/// A signal; never, if it is not listened for.
+async fn received(signal: Option<&mut unix::Signal>) {
+    match signal {
+        Some(signal) => {
+            signal.recv().await;
+        }
+        None => std::future::pending().await,
+    }
+}
+
+/// Whether whoever started us wants a signal to be ignored: `SigIgn` in proc_pid_status(5).
+fn is_ignored(signal: Signal) -> bool {
+    let ignored = fs::read_to_string("/proc/self/status")
+        .ok()
+        .and_then(|status| {
+            let mask = status
+                .lines()
+                .find_map(|line| line.strip_prefix("SigIgn:"))?;
+            u64::from_str_radix(mask.trim(), 16).ok()
+        });
+    ignored.is_some_and(|mask| mask >> (signal.as_raw() - 1) & 1 == 1)
 }
 
 /// Records on their way from the ring buffer to the output, and the account of both.
@@ -194,7 +230,7 @@ struct Session {
 }
 
 impl Session {
-    fn begin(options: &Options, collector: Collector, output: Output) -> Self {
+    fn begin(options: &Options, coverage: Coverage, collector: Collector, output: Output) -> Self {
         let mut session = Self {
             collector,
             sink: sink(options),
@@ -209,7 +245,7 @@ impl Session {
         session.output.insist(&session.line);
         session.insist(&Event::Notice(Notice::Start {
             timestamp: Timestamp::now(),
-            coverage: Coverage::of_tracepoints(),
+            coverage,
         }));
         session.output.flush();
         session
@@ -351,10 +387,11 @@ impl Session {
             tally: self.taken,
             ..self.totals.clone()
         };
-        self.insist(&Event::Notice(Notice::Stop {
-            timestamp: Timestamp::now(),
-            totals,
-        }));
+        let timestamp = Timestamp::now();
+        for line in self.sink.end(&totals, timestamp) {
+            self.output.insist(&line);
+        }
+        self.insist(&Event::Notice(Notice::Stop { timestamp, totals }));
         self.output.complete();
         Ok(())
     }
@@ -384,7 +421,9 @@ impl Session {
         self.totals.lose(loss, undelivered);
         status::say(&self.totals);
         match end {
-            Some(End::Failed(error)) => Err(anyhow!(error).context("cannot write the output")),
+            Some(End::Failed(error)) => {
+                Err(anyhow!(error).context(format!("cannot write to {}", self.output.name())))
+            }
             Some(End::Written | End::Closed) | None => Ok(()),
         }
     }
@@ -413,21 +452,26 @@ async fn at(deadline: Option<Instant>) {
 }
 
 fn sink(options: &Options) -> Sink {
-    match options.output {
-        Format::Json => Sink::Json,
-        Format::Table => {
-            let terminal = options.output_file.is_none() && stdout().is_terminal();
-            Sink::Table(Table::new(Style {
-                color: color(options.color, terminal),
-                width: terminal
-                    .then(|| tcgetwinsize(stdout()).ok())
-                    .flatten()
-                    .map(|size| size.ws_col)
-                    .filter(|&columns| columns > 0),
-                time_zone: TimeZone::system(),
-            }))
-        }
+    match (options.output, options.summary) {
+        (Format::Json, false) => Sink::Json,
+        (Format::Json, true) => Sink::JsonSummary(Summary::default()),
+        (Format::Table, false) => Sink::Table(table(options)),
+        (Format::Table, true) => Sink::TableSummary(table(options), Summary::default()),
     }
+}
+
+fn table(options: &Options) -> Table {
+    let terminal = options.output_file.is_none() && stdout().is_terminal();
+    Table::new(Style {
+        color: color(options.color, terminal),
+        width: terminal
+            .then(|| tcgetwinsize(stdout()).ok())
+            .flatten()
+            .map(|size| size.ws_col)
+            .filter(|&columns| columns > 0),
+        time_zone: TimeZone::system(),
+        explain: options.explain,
+    })
 }
 
 /// `NO_COLOR`: see no-color.org; an option that was typed beats it.

@@ -17,7 +17,7 @@ use anyhow::{Context as _, Result};
 use rustix::event::{PollFd, PollFlags, poll};
 use tokio::sync::Notify;
 
-use crate::totals::Tally;
+use crate::{escape::Escaped, totals::Tally};
 
 /// How many bytes may wait for the reader.
 pub const CAPACITY: usize = 4 << 20;
@@ -25,6 +25,9 @@ pub const CAPACITY: usize = 4 << 20;
 /// Lines are written in pieces of at most this size. Up to `PIPE_BUF` bytes, a pipe takes either
 /// all or nothing (pipe(7)), so what was delivered is known exactly, even of a reader that stopped.
 const PIECE: usize = 4096;
+
+/// What standard output is called in messages.
+pub const STANDARD_OUTPUT: &str = "standard output";
 
 /// Whole lines, and the connects among them.
 #[derive(Debug, Default)]
@@ -74,6 +77,7 @@ impl Shared {
 /// The near end of the way to the reader.
 #[derive(Debug)]
 pub struct Output {
+    name: String,
     shared: Arc<Shared>,
     piece: Piece,
 }
@@ -85,15 +89,12 @@ impl Output {
     ///
     /// The file cannot be made, or a thread cannot be started.
     pub fn open(file: Option<&Path>) -> Result<Self> {
+        let name = file.map_or_else(|| STANDARD_OUTPUT.to_owned(), escaped_path);
         let file = match file {
-            Some(path) => File::create(path)
-                .with_context(|| format!("cannot write to {}", path.display()))?
-                .into(),
-            None => io::stdout()
-                .as_fd()
-                .try_clone_to_owned()
-                .context("standard output is closed")?,
-        };
+            Some(path) => File::create(path).map(OwnedFd::from),
+            None => io::stdout().as_fd().try_clone_to_owned(),
+        }
+        .with_context(|| format!("cannot write to {name}"))?;
         let shared = Arc::new(Shared::default());
         let writer = Arc::clone(&shared);
         thread::Builder::new()
@@ -101,9 +102,16 @@ impl Output {
             .spawn(move || write_pieces(&file, &writer))
             .context("cannot start the output thread")?;
         Ok(Self {
+            name,
             shared,
             piece: Piece::default(),
         })
+    }
+
+    /// What it is, for messages.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        &self.name
     }
 
     /// Takes a line with the connects that it tells of; false if there is no room for it.
@@ -173,6 +181,10 @@ impl Output {
         drop(queue);
         self.shared.more.notify_one();
     }
+}
+
+fn escaped_path(path: &Path) -> String {
+    Escaped(path.as_os_str().as_encoded_bytes()).to_string()
 }
 
 fn write_pieces(file: &OwnedFd, shared: &Shared) {

@@ -115,11 +115,12 @@ impl Requirement {
 #[must_use]
 pub fn requirements() -> Vec<Requirement> {
     let mut found = vec![kernel(&uname().release().to_string_lossy()), privilege()];
-    if found.iter().all(|met| met.verdict == Verdict::Ok) {
-        // Without privilege, these would only say the same again.
+    let may_probe = found.iter().all(|met| met.verdict == Verdict::Ok);
+    if may_probe {
+        // Without privilege, or on a kernel that is too old, these would only say the same again.
         found.extend([lockdown(), ring_buffer(), tracepoint_programs()]);
     }
-    found.push(match find_tracefs() {
+    found.push(match mounted_tracefs() {
         Some(tracefs) => connect_tracepoints(&tracefs),
         None if may_mount() => Requirement::ok(
             "tracefs",
@@ -127,7 +128,10 @@ pub fn requirements() -> Vec<Requirement> {
         ),
         None => tracefs_missing("not mounted, and CAP_SYS_ADMIN to mount it is missing"),
     });
-    found.extend([pid_namespace(), btf(), tracing_programs()]);
+    found.extend([pid_namespace(), btf()]);
+    if may_probe {
+        found.push(tracing_programs());
+    }
     found
 }
 
@@ -137,7 +141,7 @@ pub fn requirements() -> Vec<Requirement> {
 ///
 /// The first missing requirement, with what to do, in one line.
 pub fn require() -> Result<Tracefs> {
-    let tracefs = match find_tracefs() {
+    let tracefs = match mounted_tracefs() {
         Some(tracefs) => Ok(tracefs),
         None => mount_tracefs(),
     };
@@ -318,7 +322,9 @@ fn namespace_inode(kind: &str) -> Option<u64> {
         .map(|metadata| metadata.ino())
 }
 
-fn find_tracefs() -> Option<Tracefs> {
+/// tracefs, if it is mounted.
+#[must_use]
+pub fn mounted_tracefs() -> Option<Tracefs> {
     TRACEFS_PATHS
         .into_iter()
         .find(|path| {

@@ -9,6 +9,7 @@ const OBSERVATION: &[&str] = &[
     "--color",
     "--count",
     "--duration",
+    "--explain",
     "--failed",
     "--family",
     "--help",
@@ -18,6 +19,7 @@ const OBSERVATION: &[&str] = &[
     "--output-file",
     "--pid",
     "--ring-kib",
+    "--summary",
     "--threads",
     "--uid",
 ];
@@ -46,6 +48,7 @@ fn of_every_subcommand_names_every_option() {
         (&["trace"][..], OBSERVATION),
         (&["run"], OBSERVATION),
         (&["check"], EVERYWHERE),
+        (&["explain"], EVERYWHERE),
         (&[], &["--help", "--log-level", "--version"]),
     ] {
         let expected: BTreeSet<_> = expected.iter().copied().collect();

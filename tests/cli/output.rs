@@ -114,17 +114,6 @@ fn a_file_may_be_full() {
     assert!(line.contains("/dev/full"), "which: {line}");
 }
 
-#[test]
-fn a_closed_standard_output_is_told_in_one_line() {
-    for arguments in [&["trace", "--duration", "0.1"][..], &["check"]] {
-        let mut command = agent(arguments);
-        without_stdout(&mut command);
-        let ended = Running::start_to(&mut command, Stdio::null()).end();
-        ended.assert_code(1);
-        assert!(ended.only_error().contains("closed"), "{}", ended.stderr);
-    }
-}
-
 /// What is not written to standard output needs none.
 #[test]
 fn a_closed_standard_output_does_not_matter_to_a_file() {

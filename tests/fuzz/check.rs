@@ -149,7 +149,7 @@ const KEYS: [(&str, Kind, bool); 23] = [
 
 /// One line, one flat object, with the documented keys in their order and nothing else.
 fn check_json(event: &Event, connect: &Connect) {
-    let line = written(&Sink::Json, event);
+    let line = written(Sink::Json, event);
     assert_line(&line);
     let Object(pairs) = serde_json::from_str(&line).expect("JSON");
     let mut keys = KEYS.iter();
@@ -196,15 +196,16 @@ fn check_tables(event: &Event) {
                 color,
                 width,
                 time_zone: TimeZone::UTC,
+                explain: false,
             };
-            written(&Sink::Table(Table::new(style)), event)
+            written(Sink::Table(Table::new(style)), event)
         });
         assert_line(&plain);
         assert_eq!(without_color(&colored), plain);
     }
 }
 
-fn written(sink: &Sink, event: &Event) -> String {
+fn written(mut sink: Sink, event: &Event) -> String {
     let mut line = Vec::new();
     sink.write(event, &mut line);
     String::from_utf8(line).expect("UTF-8")

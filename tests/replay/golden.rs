@@ -8,7 +8,7 @@ use connect_observer::{
     coverage::Coverage,
     decode::decode,
     event::{Event, Lost, Notice},
-    sink::{Sink, Style, Table},
+    sink::{Sink, Style, Summary, Table},
     totals::{Tally, Totals},
 };
 use jiff::{Timestamp, tz::TimeZone};
@@ -40,7 +40,7 @@ fn notices_and_losses() {
     let at = |seconds: i64| Timestamp::from_second(1_767_225_600 + seconds).unwrap();
     let start = Event::Notice(Notice::Start {
         timestamp: at(0),
-        coverage: Coverage::of_tracepoints(),
+        coverage: Coverage::of_tracepoints(Some(true)),
     });
     let stop = |seconds, totals| {
         Event::Notice(Notice::Stop {
@@ -85,22 +85,30 @@ fn notices_and_losses() {
 
 /// Compares the events in every form with the golden files of this name.
 fn compare(name: &str, events: &[Event]) {
-    let table = |width, color| {
-        Sink::Table(Table::new(Style {
+    let style = |width, color, explain| {
+        Table::new(Style {
             color,
             width,
             time_zone: TimeZone::UTC,
-        }))
+            explain,
+        })
     };
+    let table = |width, color| Sink::Table(style(width, color, false));
     let wrong: Vec<_> = [
         ("80.txt", table(Some(80), false)),
         ("80.color.txt", table(Some(80), true)),
         ("wide.txt", table(None, false)),
         ("wide.color.txt", table(Some(100), true)),
+        ("explain.txt", Sink::Table(style(Some(80), false, true))),
         ("jsonl", Sink::Json),
+        (
+            "summary.txt",
+            Sink::TableSummary(style(Some(80), false, false), Summary::default()),
+        ),
+        ("summary.json", Sink::JsonSummary(Summary::default())),
     ]
     .into_iter()
-    .filter_map(|(form, sink)| differs(&format!("{name}.{form}"), &printed(&sink, events)).err())
+    .filter_map(|(form, sink)| differs(&format!("{name}.{form}"), &printed(sink, events)).err())
     .collect();
     assert!(
         wrong.is_empty(),
@@ -109,12 +117,14 @@ fn compare(name: &str, events: &[Event]) {
     );
 }
 
-fn printed(sink: &Sink, events: &[Event]) -> String {
+fn printed(mut sink: Sink, events: &[Event]) -> String {
     let mut text = Vec::new();
     sink.begin(&mut text);
     for event in events {
         sink.write(event, &mut text);
     }
+    let at = Timestamp::from_second(1_800_000_000).unwrap();
+    text.extend(sink.end(&Totals::default(), at).concat());
     String::from_utf8(text).unwrap()
 }
 

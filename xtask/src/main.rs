@@ -7,6 +7,7 @@ mod build;
 mod conformance;
 mod fuzz;
 mod lint;
+mod picture;
 mod pins;
 mod run;
 mod setup;
@@ -51,6 +52,8 @@ enum Command {
     Conformance(conformance::Args),
     /// Check format, lints and documentation, also of the kernel object
     Lint,
+    /// Draw the README's picture from a real run
+    Picture,
     /// Check licences, sources and known vulnerabilities of the dependencies
     Audit,
     /// Fuzz a target of tests/fuzz
@@ -73,6 +76,7 @@ fn dispatch(cli: Cli) -> Result<ExitCode> {
         Command::Test(args) => return test::run(&args),
         Command::Conformance(args) => conformance::run(&args)?,
         Command::Lint => lint::run()?,
+        Command::Picture => picture::run()?,
         Command::Audit => audit::run()?,
         Command::Fuzz(args) => fuzz::run(&args)?,
     }

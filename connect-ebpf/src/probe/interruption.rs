@@ -8,7 +8,8 @@
 //! * A handler with `SA_RESTART`: when it has returned, the call is entered again.
 //! * No handler (the process was stopped and continued, frozen, traced): it is entered again at
 //!   once.
-//! * The thread ends: the call never returned to the application.
+//! * The thread ends, or the handler leaves by `siglongjmp(3)`: the call never returned to the
+//!   application.
 //!
 //! Until then the call stays suspended; a connect that the handler makes is a call of its own.
 //!
@@ -79,16 +80,21 @@ pub(crate) fn enter(id: TaskId, thread: &Call, arguments: Arguments) -> Option<&
             last.active.set(1);
             return None;
         }
-        // A handler that has neither returned nor still has its frame below the call's was left
-        // by a jump; one that has returned without a restart, by a changed context.
         let frame = last.stack_pointer.get();
-        let left = last.handlers.get() == 0
-            || (frame != 0 && stack_pointer >= frame)
-            || thread.suspended.get() >= DEPTH_MAX;
-        if !left {
+        let killed = if last.handlers.get() == 0 {
+            // No restart follows: without a handler, the application got the kernel's own errno
+            // (a seccomp filter can give it); after one, the handler has changed the context.
+            last.undecided.get() == 0
+        } else if frame != 0 && stack_pointer >= frame {
+            // The frame of the handler is gone, though it has not returned: it left by a jump.
+            true
+        } else if thread.suspended.get() >= DEPTH_MAX {
+            // No room to wait for what becomes of it.
+            false
+        } else {
             break;
-        }
-        never_returned(id, thread, last, 0);
+        };
+        never_returned(id, thread, last, u8::from(killed));
     }
     inflight::nested_or_new(id.tid, thread.suspended.get()).ok()
 }

@@ -70,21 +70,22 @@ fn sys_exit_connect(ctx: TracePointContext) {
     // SAFETY: the helper takes no arguments.
     let at_ns = unsafe { bpf_ktime_get_ns() };
     let id = task::current();
-    if !filter::task(id) {
-        return;
-    }
-    let found = match inflight::thread_or_new(id.tid) {
-        Ok(thread) if thread.suspended.get() == 0 => Ok(thread),
-        Ok(thread) => inflight::nested_or_new(id.tid, thread.suspended.get()),
-        Err(error) => Err(error),
-    };
-    let call = match found {
-        Ok(call) => call,
-        Err(error) => {
-            if emit::count(KernelLoss::InflightFull) && error != MAP_FULL {
-                error!(&ctx, "no entry for thread {}: error {}", id.tid, error);
+    // The entry of a call that is under way passed the filter when the call was entered.
+    let call = match inflight::thread(id.tid) {
+        Some(thread) if thread.active.get() != 0 && thread.suspended.get() == 0 => thread,
+        _ => {
+            if !filter::task(id) {
+                return;
             }
-            return;
+            match this_call(id.tid) {
+                Ok(call) => call,
+                Err(error) => {
+                    if emit::count(KernelLoss::InflightFull) && error != MAP_FULL {
+                        error!(&ctx, "no entry for thread {}: error {}", id.tid, error);
+                    }
+                    return;
+                }
+            }
         }
     };
     if call.active.get() == 0 {
@@ -99,6 +100,17 @@ fn sys_exit_connect(ctx: TracePointContext) {
     } else {
         let killed = 0;
         report(id, call, End { ret, at_ns, killed });
+    }
+}
+
+/// The entry of the call that the thread returns from, made where there is none.
+#[inline(always)]
+fn this_call(tid: u32) -> Result<&'static Call, i32> {
+    let thread = inflight::thread_or_new(tid)?;
+    if thread.suspended.get() == 0 {
+        Ok(thread)
+    } else {
+        inflight::nested_or_new(tid, thread.suspended.get())
     }
 }
 

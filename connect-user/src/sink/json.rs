@@ -1,9 +1,9 @@
 //! One JSON object per line. [`crate::event`] holds the keys.
 
-use crate::event::Event;
+use serde::Serialize;
 
 /// Appends the event and a newline.
-pub(super) fn write(event: &Event, line: &mut Vec<u8>) {
+pub(super) fn write(event: &impl Serialize, line: &mut Vec<u8>) {
     let start = line.len();
     match serde_json::to_writer(&mut *line, event) {
         Ok(()) => line.push(b'\n'),

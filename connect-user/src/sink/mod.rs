@@ -1,11 +1,16 @@
 //! Events as lines.
 
+mod cells;
 mod json;
+mod summary;
 mod table;
 
+pub use summary::Summary;
 pub use table::{Style, Table};
 
-use crate::event::Event;
+use jiff::Timestamp;
+
+use crate::{event::Event, totals::Totals};
 
 /// How events are written.
 #[derive(Debug)]
@@ -14,6 +19,10 @@ pub enum Sink {
     Table(Table),
     /// For a program.
     Json,
+    /// For a person, all at once at the end.
+    TableSummary(Table, Summary),
+    /// For a program, all at once at the end.
+    JsonSummary(Summary),
 }
 
 impl Sink {
@@ -21,15 +30,34 @@ impl Sink {
     pub fn begin(&self, line: &mut Vec<u8>) {
         match self {
             Self::Table(table) => table.header(line),
-            Self::Json => {}
+            Self::Json | Self::TableSummary(..) | Self::JsonSummary(_) => {}
         }
     }
 
-    /// Appends one event as one line, or nothing where this sink does not show it.
-    pub fn write(&self, event: &Event, line: &mut Vec<u8>) {
+    /// Appends one event as one line, or nothing where this sink does not show it now.
+    pub fn write(&mut self, event: &Event, line: &mut Vec<u8>) {
         match self {
             Self::Table(table) => table.row(event, line),
             Self::Json => json::write(event, line),
+            Self::TableSummary(_, summary) | Self::JsonSummary(summary) => {
+                if let Event::Connect(connect) = event {
+                    summary.add(connect);
+                }
+            }
+        }
+    }
+
+    /// The lines that come after the last event.
+    #[must_use]
+    pub fn end(&self, totals: &Totals, timestamp: Timestamp) -> Vec<Vec<u8>> {
+        match self {
+            Self::Table(_) | Self::Json => Vec::new(),
+            Self::TableSummary(table, summary) => table.summary(summary),
+            Self::JsonSummary(summary) => {
+                let mut line = Vec::new();
+                summary.json(totals, timestamp, &mut line);
+                vec![line]
+            }
         }
     }
 }

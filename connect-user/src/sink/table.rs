@@ -2,12 +2,19 @@
 //!
 //! The destination comes last: it alone may be long, so nothing is cut off and nothing shifts.
 
-use std::{fmt::Write as _, io::Write as _};
+use std::{collections::HashSet, fmt::Write as _, io::Write as _};
 
 use jiff::tz::TimeZone;
 use unicode_width::{UnicodeWidthChar as _, UnicodeWidthStr as _};
 
-use crate::event::{Connect, Event, Lost, Verdict};
+use super::{
+    cells::{duration, family, pad},
+    summary::Summary,
+};
+use crate::{
+    event::{Connect, Event, Lost, Verdict},
+    explain,
+};
 
 const BOLD_RED: &str = "\x1b[1;31m";
 const YELLOW: &str = "\x1b[33m";
@@ -23,6 +30,8 @@ pub struct Style {
     pub width: Option<u16>,
     /// In which times are told.
     pub time_zone: TimeZone,
+    /// One line under the first failure of its kind in each process.
+    pub explain: bool,
 }
 
 /// The table.
@@ -31,14 +40,24 @@ pub struct Table {
     style: Style,
     /// There is room for milliseconds and whole process names.
     wide: bool,
+    /// Failures that have been explained, by errno and process; `None` if none is to be.
+    explained: Option<HashSet<(u32, u32)>>,
 }
+
+/// How many explained failures are remembered. Beyond, some are explained again.
+const EXPLAINED_MAX: usize = 4096;
 
 impl Table {
     /// A table in this style.
     #[must_use]
     pub fn new(style: Style) -> Self {
         let wide = style.width.is_none_or(|columns| columns >= 100);
-        Self { style, wide }
+        let explained = style.explain.then(HashSet::new);
+        Self {
+            style,
+            wide,
+            explained,
+        }
     }
 
     const fn time_format(&self) -> &'static str {
@@ -74,7 +93,12 @@ impl Table {
         line.push(b'\n');
     }
 
-    pub(super) fn row(&self, event: &Event, line: &mut Vec<u8>) {
+    /// The rows of a summary.
+    pub(super) fn summary(&self, summary: &Summary) -> Vec<Vec<u8>> {
+        summary.table(|line, verdict, text| self.push(line, color(verdict), text))
+    }
+
+    pub(super) fn row(&mut self, event: &Event, line: &mut Vec<u8>) {
         match event {
             Event::Connect(connect) => self.connect(connect, line),
             Event::Lost(lost) => self.lost(lost, line),
@@ -83,7 +107,7 @@ impl Table {
         }
     }
 
-    fn connect(&self, connect: &Connect, line: &mut Vec<u8>) {
+    fn connect(&mut self, connect: &Connect, line: &mut Vec<u8>) {
         let mut cells = self.time(connect.timestamp);
         cells.push(' ');
         push_padded(
@@ -92,22 +116,36 @@ impl Table {
             self.process_width(),
         );
         cells.push(' ');
-        push_padded(&mut cells, &family(connect), 7);
+        push_padded(&mut cells, &family(connect.address.family.as_deref()), 7);
         let fd = connect.fd.map_or("-".to_owned(), |fd| fd.to_string());
         // Writing to a String does not fail.
         let _ok = write!(cells, " {fd:>3} ");
         line.extend_from_slice(cells.as_bytes());
 
-        let (color, result) = match connect.verdict() {
-            Verdict::Succeeded => ("", "ok"),
-            Verdict::InProgress => (YELLOW, "EINPROGRESS"),
-            Verdict::Failed => (BOLD_RED, connect.error_type.as_deref().unwrap_or("?")),
-        };
-        self.push(line, color, result);
-        let mut rest = " ".repeat(13_usize.saturating_sub(result.len()));
+        let result = connect.error_type.as_deref().unwrap_or("ok");
+        self.push(line, color(connect.verdict()), result);
+        let mut rest = pad(13_usize.saturating_sub(result.len()));
         let took = connect.duration_ns.map_or("-".to_owned(), duration);
         let _ok = writeln!(rest, " {took:>7} {}", connect.address.destination());
         line.extend_from_slice(rest.as_bytes());
+        if let Some(hint) = self.hint(connect) {
+            self.push(line, DIM, &format!("  {result}: {hint}"));
+            line.push(b'\n');
+        }
+    }
+
+    /// What to say under this failure, if it is the first of its kind in its process.
+    fn hint(&mut self, connect: &Connect) -> Option<&'static str> {
+        let explained = self.explained.as_mut()?;
+        if connect.verdict() != Verdict::Failed {
+            return None;
+        }
+        if explained.len() >= EXPLAINED_MAX {
+            explained.clear();
+        }
+        explained
+            .insert((connect.errno, connect.pid))
+            .then(|| explain::hint(connect.errno))?
     }
 
     fn lost(&self, lost: &Lost, line: &mut Vec<u8>) {
@@ -138,12 +176,6 @@ impl Table {
     }
 }
 
-/// `AF_INET6` as `inet6`; a number as it is.
-fn family(connect: &Connect) -> String {
-    let name = connect.address.family.as_deref().unwrap_or("-");
-    name.strip_prefix("AF_").unwrap_or(name).to_lowercase()
-}
-
 /// `name/pid`, the name cut to fit.
 fn process(comm: &str, pid: u32, width: usize) -> String {
     let pid = format!("/{pid}");
@@ -163,47 +195,22 @@ fn process(comm: &str, pid: u32, width: usize) -> String {
     format!("{name}~{pid}")
 }
 
-fn push_padded(cells: &mut String, text: &str, width: usize) {
-    cells.push_str(text);
-    cells.extend(std::iter::repeat_n(' ', width.saturating_sub(text.width())));
+const fn color(verdict: Verdict) -> &'static str {
+    match verdict {
+        Verdict::Succeeded => "",
+        Verdict::InProgress => YELLOW,
+        Verdict::Failed => BOLD_RED,
+    }
 }
 
-/// A duration in three digits and a unit: `870ns`, `41.2us`, `1.03ms`, `130s`.
-fn duration(ns: u64) -> String {
-    const UNITS: [(u64, &str); 3] = [(1_000_000_000, "s"), (1_000_000, "ms"), (1000, "us")];
-    for (unit, name) in UNITS {
-        if ns >= unit {
-            let whole = ns / unit;
-            let thousandths = ns % unit / (unit / 1000);
-            return match whole {
-                0..10 => format!("{whole}.{:02}{name}", thousandths / 10),
-                10..100 => format!("{whole}.{}{name}", thousandths / 100),
-                _ => format!("{whole}{name}"),
-            };
-        }
-    }
-    format!("{ns}ns")
+fn push_padded(cells: &mut String, text: &str, width: usize) {
+    cells.push_str(text);
+    cells.push_str(&pad(width.saturating_sub(text.width())));
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn durations_have_three_digits() {
-        for (ns, text) in [
-            (0, "0ns"),
-            (999, "999ns"),
-            (1000, "1.00us"),
-            (41_250, "41.2us"),
-            (999_999, "999us"),
-            (1_030_000, "1.03ms"),
-            (130_000_000_000, "130s"),
-            (u64::MAX, "18446744073s"),
-        ] {
-            assert_eq!(duration(ns), text);
-        }
-    }
 
     #[test]
     fn long_names_give_way_to_the_pid() {

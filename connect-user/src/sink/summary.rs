@@ -1,0 +1,228 @@
+//! What it comes to: one row per process, destination and result.
+//!
+//! Memory is bounded: beyond [`ROWS_MAX`] rows, further combinations are only counted together.
+
+use std::{
+    borrow::Cow,
+    collections::{HashMap, hash_map::Entry},
+};
+
+use hdrhistogram::Histogram;
+use jiff::Timestamp;
+use serde::Serialize;
+use unicode_width::UnicodeWidthStr as _;
+
+use super::cells::{duration, family, pad};
+use crate::{
+    event::{Connect, Verdict},
+    totals::Totals,
+};
+
+/// How many rows are kept: with their histograms, at most about 20 MB.
+pub(super) const ROWS_MAX: usize = 1024;
+
+/// Longest duration that is told apart, in ns: an hour. TCP gives up after two minutes.
+const LONGEST_NS: u64 = 3600 * 1_000_000_000;
+/// Durations are kept to this many decimal digits.
+const DIGITS: u8 = 2;
+
+/// What a row is about.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+struct Key {
+    comm: String,
+    family: Option<Cow<'static, str>>,
+    destination: String,
+    errno: u32,
+}
+
+#[derive(Debug)]
+struct Row {
+    verdict: Verdict,
+    result: String,
+    count: u64,
+    /// Time in the call, in ns; calls whose entry was not seen are not in it.
+    durations: Histogram<u32>,
+    longest_ns: u64,
+}
+
+impl Row {
+    fn new(connect: &Connect) -> Option<Self> {
+        Some(Self {
+            verdict: connect.verdict(),
+            result: connect.error_type.clone().unwrap_or_else(|| "ok".into()),
+            count: 0,
+            // The constants are ones that it accepts.
+            durations: Histogram::new_with_max(LONGEST_NS, DIGITS).ok()?,
+            longest_ns: 0,
+        })
+    }
+}
+
+/// Rows as they come together.
+#[derive(Debug, Default)]
+pub struct Summary {
+    rows: HashMap<Key, Row>,
+    /// Connects that found no row and no room for one.
+    overflow: u64,
+}
+
+/// A row as it is shown.
+#[derive(Debug, Serialize)]
+struct Line<'a> {
+    #[serde(rename = "process.comm")]
+    comm: &'a str,
+    #[serde(rename = "address.family", skip_serializing_if = "Option::is_none")]
+    family: Option<&'a str>,
+    destination: &'a str,
+    errno: u32,
+    #[serde(rename = "error.type", skip_serializing_if = "Option::is_none")]
+    error_type: Option<&'a str>,
+    count: u64,
+    #[serde(flatten)]
+    durations: Option<Durations>,
+    #[serde(skip)]
+    verdict: Verdict,
+    #[serde(skip)]
+    result: &'a str,
+}
+
+/// Time in the call, in ns.
+#[derive(Clone, Copy, Debug, Serialize)]
+struct Durations {
+    #[serde(rename = "duration_ns.median")]
+    median: u64,
+    #[serde(rename = "duration_ns.p99")]
+    p99: u64,
+    #[serde(rename = "duration_ns.max")]
+    max: u64,
+}
+
+/// The whole, as JSON.
+#[derive(Debug, Serialize)]
+struct Page<'a> {
+    event: &'static str,
+    #[serde(serialize_with = "crate::event::rfc3339")]
+    timestamp: Timestamp,
+    #[serde(flatten)]
+    totals: &'a Totals,
+    overflow: u64,
+    rows: Vec<Line<'a>>,
+}
+
+impl Summary {
+    /// Adds one connect to its row.
+    pub(super) fn add(&mut self, connect: &Connect) {
+        let key = Key {
+            comm: connect.comm.clone(),
+            family: connect.address.family.clone(),
+            destination: connect.address.destination(),
+            errno: connect.errno,
+        };
+        let full = self.rows.len() >= ROWS_MAX;
+        let row = match self.rows.entry(key) {
+            Entry::Occupied(row) => row.into_mut(),
+            Entry::Vacant(vacant) if !full && let Some(row) = Row::new(connect) => {
+                vacant.insert(row)
+            }
+            Entry::Vacant(_) => {
+                self.overflow += 1;
+                return;
+            }
+        };
+        row.count += 1;
+        if let Some(ns) = connect.duration_ns {
+            row.durations.saturating_record(ns);
+            row.longest_ns = row.longest_ns.max(ns);
+        }
+    }
+
+    /// Failures first, then what is in progress; the most frequent first.
+    fn lines(&self) -> Vec<Line<'_>> {
+        let mut lines: Vec<_> = self
+            .rows
+            .iter()
+            .map(|(key, row)| Line {
+                comm: &key.comm,
+                family: key.family.as_deref(),
+                destination: &key.destination,
+                errno: key.errno,
+                error_type: (key.errno != 0).then_some(row.result.as_str()),
+                count: row.count,
+                durations: (!row.durations.is_empty()).then(|| Durations {
+                    // A histogram answers with the upper end of a step.
+                    median: row.durations.value_at_quantile(0.5).min(row.longest_ns),
+                    p99: row.durations.value_at_quantile(0.99).min(row.longest_ns),
+                    max: row.longest_ns,
+                }),
+                verdict: row.verdict,
+                result: &row.result,
+            })
+            .collect();
+        lines.sort_by(|a, b| {
+            let order = |line: &Line<'_>| match line.verdict {
+                Verdict::Failed => 0,
+                Verdict::InProgress => 1,
+                Verdict::Succeeded => 2,
+            };
+            (order(a), b.count, a.comm, a.destination, a.errno).cmp(&(
+                order(b),
+                a.count,
+                b.comm,
+                b.destination,
+                b.errno,
+            ))
+        });
+        lines
+    }
+
+    /// The summary as lines of a table.
+    pub(super) fn table(&self, paint: impl Fn(&mut Vec<u8>, Verdict, &str)) -> Vec<Vec<u8>> {
+        let mut page = vec![
+            format!(
+                "{:>7} {:13} {:>7} {:>7} {:>7} {:15} {:7} DESTINATION\n",
+                "COUNT", "RESULT", "MEDIAN", "P99", "MAX", "PROCESS", "FAMILY"
+            )
+            .into_bytes(),
+        ];
+        for line in self.lines() {
+            let mut bytes = format!("{:>7} ", line.count).into_bytes();
+            paint(&mut bytes, line.verdict, line.result);
+            let mut rest = pad(13_usize.saturating_sub(line.result.width()));
+            let shown = |ns: fn(Durations) -> u64| {
+                line.durations
+                    .map_or_else(|| "-".to_owned(), |durations| duration(ns(durations)))
+            };
+            let cells = [
+                format!(" {:>7}", shown(|durations| durations.median)),
+                format!(" {:>7}", shown(|durations| durations.p99)),
+                format!(" {:>7}", shown(|durations| durations.max)),
+                format!(" {}", line.comm),
+                pad(15_usize.saturating_sub(line.comm.width())),
+                format!(" {:7} {}\n", family(line.family), line.destination),
+            ];
+            rest.extend(cells);
+            bytes.extend_from_slice(rest.as_bytes());
+            page.push(bytes);
+        }
+        if self.overflow > 0 {
+            let text = format!(
+                "{:>7} connects more, to further combinations than the {ROWS_MAX} kept\n",
+                self.overflow
+            );
+            page.push(text.into_bytes());
+        }
+        page
+    }
+
+    /// The summary as one JSON object.
+    pub(super) fn json(&self, totals: &Totals, timestamp: Timestamp, line: &mut Vec<u8>) {
+        let page = Page {
+            event: "summary",
+            timestamp,
+            totals,
+            overflow: self.overflow,
+            rows: self.lines(),
+        };
+        super::json::write(&page, line);
+    }
+}
