@@ -200,7 +200,7 @@ async fn received(signal: Option<&mut unix::Signal>) {
     }
 }
 
-/// Whether whoever started us wants a signal to be ignored: `SigIgn` in proc_pid_status(5).
+/// Whether whoever started us wants a signal to be ignored: `SigIgn` in `proc_pid_status(5)`.
 fn is_ignored(signal: Signal) -> bool {
     let ignored = fs::read_to_string("/proc/self/status")
         .ok()

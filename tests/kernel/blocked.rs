@@ -1,20 +1,27 @@
 //! Calls that block: what changes meanwhile, and hooks that come while a call is under way.
 
-use std::fs;
+use std::{fs, time::Duration};
 
-use anyhow::{Result, ensure};
+use anyhow::{Context as _, Result, ensure};
+use libc::EAGAIN;
 
 use crate::support::{
     agent::{Agent, Command},
     blocking::FullListener,
     case::Case,
+    option::limit_waiting,
     scratch::{Scratch, await_mark, mark},
     sockaddr::loopback,
     stage::{Attempt, Stage},
-    syscall::udp,
+    syscall::{udp, unix_stream},
 };
 
 pub(crate) const CASES: &[Case] = &[
+    Case::new(
+        "time_is_that_from_entry_to_return",
+        assert_whole_wait,
+        waiting,
+    ),
     Case::exact("comm_is_the_one_at_entry", renamed),
     Case::new(
         "call_under_way_at_the_start_has_no_duration",
@@ -22,6 +29,28 @@ pub(crate) const CASES: &[Case] = &[
         under_way,
     ),
 ];
+
+/// How long the kernel lets a call wait: much longer than the clocks of both sides can differ.
+const WAIT: Duration = Duration::from_millis(200);
+
+fn waiting(stage: &Stage) -> Result<()> {
+    let listener = FullListener::new(stage, "waiting")?;
+    let socket = unix_stream()?;
+    limit_waiting(&socket, WAIT)?;
+    stage.expect(EAGAIN, &socket, &listener.address)
+}
+
+/// The truth has the wall's time before and after the call, so it also shows at which of them the
+/// timestamp was taken.
+fn assert_whole_wait(case: &Case) -> Result<()> {
+    let observation = case.run(&[])?;
+    observation.assert_exact()?;
+    let event = observation.connects.last().context("no event")?;
+    let duration = Duration::from_nanos(event.integer("duration_ns")?.try_into()?);
+    // The kernel may round by a tick.
+    ensure!(duration >= WAIT / 2, "{duration:?} instead of {WAIT:?}");
+    Ok(())
+}
 
 fn renamed(stage: &Stage) -> Result<()> {
     for round in 0..10 {

@@ -5,11 +5,11 @@ use std::{
     ffi::{CStr, CString, c_char},
     os::unix::ffi::OsStrExt as _,
     sync::{Mutex, OnceLock, PoisonError},
-    time::{Instant, SystemTime},
+    time::{Duration, Instant, SystemTime},
 };
 
 use anyhow::{Context as _, Result, anyhow, ensure};
-use libc::{EAGAIN, EINTR, SA_NODEFER, SA_ONSTACK, SA_RESTART, SIGUSR1, SIGUSR2};
+use libc::{EINTR, SA_NODEFER, SA_ONSTACK, SA_RESTART, SIGUSR1, SIGUSR2};
 use rustix::process::{Pid, Signal, WaitOptions, getpid, kill_process, waitpid};
 
 use crate::support::{
@@ -17,6 +17,7 @@ use crate::support::{
     case::Case,
     child::{await_blocked, fork, succeed},
     observation::Observation,
+    option::limit_waiting,
     signal::{count, handle, send, send_counted},
     sockaddr::{Sockaddr, loopback},
     stage::{Attempt, Outcome, Stage},
@@ -98,44 +99,13 @@ fn restarted(stage: &Stage) -> Result<()> {
 fn with_timeout(stage: &Stage) -> Result<()> {
     handle(SIGUSR1, SA_RESTART, count)?;
     let listener = FullListener::new(stage, "timeout")?;
-    let limited = |seconds, microseconds| -> Result<_> {
-        let socket = unix_stream()?;
-        set_send_timeout(&socket, seconds, microseconds)?;
-        Ok(socket)
-    };
-    stage.expect(EAGAIN, &limited(0, 1000)?, &listener.address)?;
     listener.block(
-        |_| stage.expect(EINTR, &limited(3600, 0)?, &listener.address),
+        |socket| {
+            limit_waiting(socket, Duration::from_secs(3600))?;
+            stage.expect(EINTR, socket, &listener.address)
+        },
         |tid| send(tid, SIGUSR1),
     )
-}
-
-fn set_send_timeout(
-    socket: &impl std::os::fd::AsRawFd,
-    seconds: i64,
-    microseconds: i64,
-) -> Result<()> {
-    let timeout = libc::timeval {
-        tv_sec: seconds,
-        tv_usec: microseconds,
-    };
-    let size = libc::socklen_t::try_from(size_of_val(&timeout))?;
-    // SAFETY: pointer and size are of the same timeval.
-    let result = unsafe {
-        libc::setsockopt(
-            socket.as_raw_fd(),
-            libc::SOL_SOCKET,
-            libc::SO_SNDTIMEO,
-            (&raw const timeout).cast(),
-            size,
-        )
-    };
-    ensure!(
-        result == 0,
-        "no timeout: {}",
-        std::io::Error::last_os_error()
-    );
-    Ok(())
 }
 
 /// SIGSTOP has no handler: the call is restarted when the process goes on.
