@@ -46,7 +46,8 @@ fn keeps_the_order() {
 }
 
 /// An event is there while the observation goes on, within the 100 ms that are promised. Other
-/// tests may keep the machine from it, but not ten times in a row.
+/// tests may keep the machine from it, but not nearly every time. Nor does one time prove it: the
+/// agent looks at once when it begins.
 #[test]
 fn does_not_keep_events_back() {
     for output in ["table", "json"] {
@@ -54,16 +55,17 @@ fn does_not_keep_events_back() {
         let mut command = agent(["trace", "--output", output]);
         let running = Running::start(command.args(traffic.filter()));
         running.ready();
-        let mut shortest = Duration::MAX;
+        let mut waits = Vec::new();
         for made in 1..=10 {
             traffic.connect(1);
             let begun = Instant::now();
             running.stdout.wait_for("event", |text| {
                 text.ends_with('\n') && text.matches("127.0.0.1").count() == made
             });
-            shortest = shortest.min(begun.elapsed());
+            waits.push(begun.elapsed());
         }
-        assert!(shortest <= Duration::from_millis(100), "{shortest:?}");
+        waits.sort();
+        assert!(waits[2] <= Duration::from_millis(100), "{waits:?}");
     }
 }
 
