@@ -2,13 +2,16 @@
 
 mod tracepoint_format;
 
-use std::os::fd::{AsFd as _, AsRawFd as _};
+use std::{
+    os::fd::{AsFd as _, AsRawFd as _},
+    thread,
+};
 
 use anyhow::{Context as _, Result, anyhow};
 use aya::{
     Ebpf, EbpfLoader,
     maps::{HashMap, MapData, PerCpuArray, RingBuf},
-    programs::{ProgramError, ProgramType, TracePoint},
+    programs::{ProgramError, ProgramType, TracePoint, trace_point::TracePointLink},
     sys::{BpfHelper, is_helper_supported},
 };
 use aya_log::EbpfLogger;
@@ -98,8 +101,9 @@ pub enum Scope {
 
 /// The loaded kernel object. Dropping it detaches the hooks.
 pub struct Attached {
-    /// Keeps programs and links; the maps that are read have been taken out of it.
+    /// Keeps the programs; links and the maps that are read have been taken out of it.
     _object: Ebpf,
+    links: Vec<TracePointLink>,
     lineage: HashMap<MapData, u32, u32>,
     logger: EbpfLogger<&'static dyn Log>,
 }
@@ -133,6 +137,21 @@ impl Attached {
     }
 }
 
+impl Drop for Attached {
+    /// The kernel waits for every CPU at every hook that goes; all at once, it waits only once.
+    fn drop(&mut self) {
+        thread::scope(|scope| {
+            for link in self.links.drain(..) {
+                let detach = thread::Builder::new().spawn_scoped(scope, move || drop(link));
+                if let Err(error) = detach {
+                    // The closure is dropped, and the link with it, only not at once with the rest.
+                    log::debug!("no thread to detach a hook: {error}");
+                }
+            }
+        });
+    }
+}
+
 /// Loads and attaches. Returns when every hook is live.
 ///
 /// # Errors
@@ -162,17 +181,18 @@ pub fn attach(
     // The logger takes its map before programs are loaded, or they would not find it.
     let logger = EbpfLogger::init(&mut object).context("cannot read the kernel object's log")?;
 
+    let mut hooks = Vec::new();
     if settings.interruptions != 0 {
-        for hook in INTERRUPTION_HOOKS {
-            put_in_place(&mut object, &hook)?;
-        }
+        hooks.extend(&INTERRUPTION_HOOKS);
     }
-    for hook in HOOKS {
-        put_in_place(&mut object, &hook)?;
-    }
+    hooks.extend(&HOOKS);
     if scope == Scope::Lineage {
-        put_in_place(&mut object, &LINEAGE_HOOK)?;
+        hooks.push(&LINEAGE_HOOK);
     }
+    let links = hooks
+        .into_iter()
+        .map(|hook| put_in_place(&mut object, hook))
+        .collect::<Result<_>>()?;
 
     let records = RingBuf::try_from(take(&mut object, RECORDS_MAP)?)?;
     let losses = PerCpuArray::try_from(take(&mut object, LOSSES_MAP)?)?;
@@ -184,6 +204,7 @@ pub fn attach(
     let collector = Collector::new(records, losses, exit_program)?;
     let attached = Attached {
         _object: object,
+        links,
         lineage,
         logger,
     };
@@ -242,7 +263,7 @@ fn task_registers() -> bool {
     .all(|helper| is_helper_supported(ProgramType::TracePoint, helper).unwrap_or(false))
 }
 
-fn put_in_place(object: &mut Ebpf, hook: &Hook) -> Result<()> {
+fn put_in_place(object: &mut Ebpf, hook: &Hook) -> Result<TracePointLink> {
     let Hook { category, name } = hook;
     let program = program(object, name)?;
     program.load().map_err(|error| {
@@ -251,10 +272,10 @@ fn put_in_place(object: &mut Ebpf, hook: &Hook) -> Result<()> {
         }
         anyhow!(error).context(format!("the kernel refuses the program {name}"))
     })?;
-    program
+    let link = program
         .attach(category, name)
         .with_context(|| format!("cannot attach to tracepoint {category}:{name}"))?;
-    Ok(())
+    Ok(program.take_link(link)?)
 }
 
 fn program<'a>(object: &'a mut Ebpf, name: &str) -> Result<&'a mut TracePoint> {

@@ -20,6 +20,7 @@ mod missing;
 mod output;
 mod run;
 mod stop;
+mod summary;
 mod terminal;
 mod trace;
 mod traffic;

@@ -66,6 +66,12 @@ const WRONG: &[(&[&str], &str)] = &[
         &["trace", "--color", "red"],
         "[possible values: auto, always, never]",
     ),
+    (&["trace", "--explain", "--summary"], "--summary"),
+    (&["trace", "--explain", "--output", "json"], "--output json"),
+    (
+        &["run", "--explain", "--output", "json", "--", "true"],
+        "--output json",
+    ),
     (
         &["trace", "--hooks", "kprobe"],
         "[possible values: auto, tracepoint]",

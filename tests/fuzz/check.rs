@@ -14,9 +14,10 @@ use connect_observer::{
     decode::decode,
     errno,
     event::{Connect, Event},
-    sink::{Sink, Style, Table},
+    sink::{Sink, Style, Summary, Table},
+    totals::Totals,
 };
-use jiff::tz::TimeZone;
+use jiff::{Timestamp, tz::TimeZone};
 use serde::{
     Deserialize, Deserializer,
     de::{MapAccess, Visitor},
@@ -67,6 +68,7 @@ fn check_as_is(bytes: &[u8]) {
     check_facts(&record, connect);
     check_json(&event, connect);
     check_tables(&event);
+    check_summaries(&event);
 }
 
 /// The event says what the record says.
@@ -188,21 +190,57 @@ fn check_json(event: &Event, connect: &Connect) {
     assert_eq!(value("process.comm"), Some(&connect.comm.as_str().into()));
 }
 
-/// One line in every style; colour adds colour and nothing else.
+/// One line in every style; colour adds colour and nothing else, an explanation a line below.
 fn check_tables(event: &Event) {
     for width in [Some(80), None] {
-        let [plain, colored] = [false, true].map(|color| {
-            let style = Style {
+        let table = |color, explain| {
+            Table::new(Style {
                 color,
                 width,
                 time_zone: TimeZone::UTC,
-                explain: false,
-            };
-            written(Sink::Table(Table::new(style)), event)
-        });
+                explain,
+            })
+        };
+        let plain = written(Sink::Table(table(false, false)), event);
         assert_line(&plain);
-        assert_eq!(without_color(&colored), plain);
+        let colored = written(Sink::Table(table(true, true)), event);
+        let explained = without_color(&colored);
+        let hint = explained.strip_prefix(&plain).expect("the same row");
+        if !hint.is_empty() {
+            assert_line(hint);
+            assert!(hint.starts_with("  "), "{hint:?}");
+        }
     }
+}
+
+/// One event is one row, of one line.
+fn check_summaries(event: &Event) {
+    let style = Style {
+        color: true,
+        width: Some(80),
+        time_zone: TimeZone::UTC,
+        explain: false,
+    };
+    let mut table = Sink::TableSummary(Table::new(style), Summary::default());
+    let [titles, row] = ended(&mut table, event).try_into().expect("two lines");
+    assert_line(&without_color(&titles));
+    assert_line(&without_color(&row));
+
+    let mut json = Sink::JsonSummary(Summary::default());
+    let [line] = ended(&mut json, event).try_into().expect("one line");
+    assert_line(&line);
+    let page: Value = serde_json::from_str(&line).expect("JSON");
+    assert_eq!(page.pointer("/rows/0/count"), Some(&1.into()), "{page}");
+}
+
+/// What a sink writes after this event.
+fn ended(sink: &mut Sink, event: &Event) -> Vec<String> {
+    let mut line = Vec::new();
+    sink.write(event, &mut line);
+    assert!(line.is_empty(), "nothing before the end");
+    let text = |line| String::from_utf8(line).expect("UTF-8");
+    let lines = sink.end(&Totals::default(), Timestamp::UNIX_EPOCH);
+    lines.into_iter().map(text).collect()
 }
 
 fn written(mut sink: Sink, event: &Event) -> String {

@@ -1,0 +1,87 @@
+//! `--summary`: instead of events, what they come to, at the end.
+
+use rustix::process::Signal;
+use serde_json::Value;
+
+use crate::{
+    agent::{Running, agent, run},
+    traffic::Traffic,
+};
+
+#[test]
+fn of_a_command_counts_every_connect() {
+    const SCRIPT: &str = "for i in 1 2 3; do : >/dev/udp/127.0.0.1/9; done; \
+        for i in 1 2; do : 2>/dev/null >/dev/tcp/127.0.0.1/1; done; exit 7";
+    let ended = run(["run", "--summary", "--", "bash", "-c", SCRIPT]);
+    ended.assert_code(7);
+    let rows: Vec<Vec<_>> = ended
+        .stdout
+        .lines()
+        .map(|line| line.split_whitespace().collect())
+        .collect();
+    let [titles, failed, succeeded] = rows.as_slice() else {
+        panic!("{}", ended.stdout);
+    };
+    assert_eq!(titles[0], "COUNT");
+    // Failures come first. Between result and process: three times.
+    assert_eq!(failed[..2], ["2", "ECONNREFUSED"]);
+    assert_eq!(failed[5..], ["bash", "inet", "127.0.0.1:1"]);
+    assert_eq!(succeeded[..2], ["3", "ok"]);
+    assert_eq!(succeeded[5..], ["bash", "inet", "127.0.0.1:9"]);
+    let totals = ended.totals();
+    assert_eq!((totals.events, totals.failed, totals.lost), (5, 2, 0));
+}
+
+/// Rows make no queue: what a reader who does not read would lose as events is all in them.
+#[test]
+fn of_many_connects_is_one_row() {
+    let mut traffic = Traffic::start();
+    let mut command = agent(["trace", "--summary", "--output", "json"]);
+    let running = Running::start(command.args(traffic.filter()));
+    running.ready();
+    traffic.connect(1000);
+    assert_eq!(running.stdout.text(), "", "nothing before the end");
+    running.signal(Signal::INT);
+
+    let ended = running.end();
+    ended.assert_code(0);
+    let page: Value = serde_json::from_str(&ended.stdout).unwrap();
+    assert_eq!(page["event"], "summary");
+    assert_eq!((&page["events"], &page["lost"]), (&1000.into(), &0.into()));
+    let rows = page["rows"].as_array().unwrap();
+    assert_eq!(rows.len(), 1, "{page}");
+    let row = &rows[0];
+    assert_eq!(row["count"], 1000);
+    assert_eq!(row["errno"], 0);
+    assert_eq!(row["destination"], "127.0.0.1:9");
+    let [median, p99, max] =
+        ["median", "p99", "max"].map(|key| row[format!("duration_ns.{key}")].as_u64().unwrap());
+    assert!(0 < median && median <= p99 && p99 <= max, "{page}");
+    assert_eq!(ended.totals().events, 1000);
+}
+
+#[test]
+fn of_nothing_is_there_too() {
+    let ended = run(["run", "--summary", "--", "true"]);
+    ended.assert_code(0);
+    assert_eq!(ended.stdout.lines().count(), 1, "the titles");
+    let ended = run(["run", "--summary", "--output", "json", "--", "true"]);
+    ended.assert_code(0);
+    let page: Value = serde_json::from_str(&ended.stdout).unwrap();
+    assert_eq!(page["rows"], Value::Array(Vec::new()));
+}
+
+/// And as many connects as were asked for end it.
+#[test]
+fn of_a_count_of_connects() {
+    let mut traffic = Traffic::start();
+    let mut command = agent(["trace", "--summary", "--count", "10"]);
+    let running = Running::start(command.args(traffic.filter()));
+    running.ready();
+    traffic.connect(100);
+    let ended = running.end();
+    ended.assert_code(0);
+    assert_eq!(ended.totals().events, 10);
+    let row = ended.stdout.lines().nth(1).unwrap();
+    assert!(row.trim_start().starts_with("10 ok "), "{row}");
+}
