@@ -226,3 +226,67 @@ impl Summary {
         super::json::write(&page, line);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    #![expect(clippy::unwrap_used, reason = "a test says what is wrong by panicking")]
+
+    use super::*;
+    use crate::clock::Clock;
+
+    /// A connect to this abstract name.
+    fn connect(name: &str, errno: u32) -> Connect {
+        let mut sockaddr = vec![1, 0, 0];
+        sockaddr.extend_from_slice(name.as_bytes());
+        Connect {
+            id: String::new(),
+            timestamp: Clock::fixed(0).wall(0),
+            pid: 1,
+            tid: 1,
+            comm: "comm".to_owned(),
+            uid: 0,
+            cgroup_id: 1,
+            fd: Some(3),
+            addrlen: Some(3),
+            address: crate::address::decode(&sockaddr),
+            address_source: Some("entry"),
+            errno,
+            error_type: (errno != 0).then(|| crate::errno::label(errno).into_owned()),
+            restarts: None,
+            killed: None,
+            duration_ns: Some(1_000),
+            via: "syscall",
+        }
+    }
+
+    #[test]
+    fn rows_are_bounded_and_what_overflows_is_counted() {
+        let mut summary = Summary::default();
+        let made = ROWS_MAX + 500;
+        for number in 0..made {
+            summary.add(&connect(&number.to_string(), 0));
+        }
+        // A row that exists goes on counting.
+        summary.add(&connect("0", 0));
+        assert_eq!(summary.rows.len(), ROWS_MAX);
+        assert_eq!(summary.overflow, 500);
+        let counted: u64 = summary.rows.values().map(|row| row.count).sum();
+        assert_eq!(counted + summary.overflow, u64::try_from(made).unwrap() + 1);
+    }
+
+    #[test]
+    fn failures_come_first_then_the_most_frequent() {
+        let mut summary = Summary::default();
+        for (name, errno, times) in [("a", 0, 9), ("b", 115, 5), ("c", 2, 1), ("d", 111, 2)] {
+            for _ in 0..times {
+                summary.add(&connect(name, errno));
+            }
+        }
+        let order: Vec<_> = summary
+            .lines()
+            .iter()
+            .map(|line| line.destination)
+            .collect();
+        assert_eq!(order, ["@d", "@c", "@b", "@a"]);
+    }
+}
