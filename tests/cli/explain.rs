@@ -4,6 +4,8 @@
 
 use std::process::{Command, Output, Stdio};
 
+use crate::agent;
+
 fn explain(arguments: &[&str]) -> Output {
     let mut command = Command::new(env!("CARGO_BIN_EXE_connect-observer"));
     command.arg("explain").args(arguments);
@@ -105,4 +107,25 @@ fn closed_pipe_is_success() {
     let output = child.wait_with_output().expect("it ends");
     assert!(output.status.success(), "{output:?}");
     assert!(output.stderr.is_empty(), "{output:?}");
+}
+
+/// `--explain`: once per errno and process, not once per failure.
+#[test]
+fn under_a_failure_is_said_once() {
+    const SCRIPT: &str = "connect() { : 2>/dev/null >/dev/tcp/127.0.0.1/$1; }; \
+        connect 1; connect 2; (connect 3); exit 0";
+    let ended = agent::run(["run", "--explain", "--", "bash", "-c", SCRIPT]);
+    ended.assert_code(0);
+    let lines: Vec<_> = ended.stdout.lines().collect();
+    let [_, first, hint, second, third, again] = lines.as_slice() else {
+        panic!("{}", ended.stdout);
+    };
+    for (line, port) in [(first, 1), (second, 2), (third, 3)] {
+        assert!(line.ends_with(&format!(" 127.0.0.1:{port}")), "{line}");
+    }
+    // The subshell is a process of its own.
+    for line in [hint, again] {
+        let said = line.strip_prefix("  ECONNREFUSED: ").unwrap();
+        assert!(!said.is_empty());
+    }
 }
