@@ -120,7 +120,7 @@ pub(crate) fn nested_or_new(tid: u32, depth: u32) -> Result<&'static Call, i32> 
 #[inline(always)]
 pub(crate) fn forget(tid: u32) {
     if thread(tid).is_some() {
-        for depth in 0..DEPTH_MAX {
+        for depth in 0..=DEPTH_MAX {
             let _absent = INFLIGHT.remove(&Key { tid, depth });
         }
     }

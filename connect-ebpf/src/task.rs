@@ -4,7 +4,7 @@ use core::ptr::with_exposed_provenance;
 
 use aya_ebpf::helpers::{
     bpf_get_current_comm, bpf_get_current_pid_tgid, bpf_get_current_task_btf,
-    bpf_get_current_uid_gid, bpf_probe_read_kernel, bpf_task_pt_regs,
+    bpf_get_current_uid_gid, bpf_probe_read_kernel, bpf_probe_read_user, bpf_task_pt_regs,
 };
 use connect_ebpf::record::COMM_LEN;
 
@@ -62,6 +62,24 @@ pub(crate) fn registers() -> Option<SavedRegisters> {
     // SAFETY: bpf_probe_read_kernel checks the address itself.
     let registers = unsafe { bpf_probe_read_kernel(registers) }.ok()?;
     Some(saved(&registers))
+}
+
+/// Number of the connect system call (`arch/x86/entry/syscalls/syscall_64.tbl`).
+#[cfg(bpf_target_arch = "x86_64")]
+pub(crate) const SYS_CONNECT: i64 = 42;
+
+/// Where `rt_sigreturn(2)` finds the register of the result that it restores, from the stack
+/// pointer on, in bytes: `uc_mcontext.ax` (`arch/x86/include/uapi/asm/sigcontext.h`).
+#[cfg(bpf_target_arch = "x86_64")]
+const SIGFRAME_RESULT: u64 = 144;
+
+/// What the interrupted code will find as the result of its system call when the handler that is
+/// about to return has returned. A handler may have put something there, as one of SIGSYS does.
+#[inline(always)]
+pub(crate) fn result_after_handler(stack_pointer: u64) -> Option<i64> {
+    let result = with_exposed_provenance::<i64>((stack_pointer + SIGFRAME_RESULT) as usize);
+    // SAFETY: the helper checks the user's pointer.
+    unsafe { bpf_probe_read_user(result) }.ok()
 }
 
 /// System V ABI, system calls: rdi, rsi, rdx.

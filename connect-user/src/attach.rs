@@ -82,12 +82,19 @@ const SIGNAL_DELIVER: Hook = Hook {
     name: "signal_deliver",
 };
 
-/// Whether this kernel lets interrupted calls be followed to their end.
+/// Whether this kernel lets interrupted calls be followed to their end; `None` where tracefs may not
+/// be read.
 #[must_use]
-pub fn follows_interruptions(tracefs: &Tracefs) -> bool {
+pub fn follows_interruptions(tracefs: &Tracefs) -> Option<bool> {
     INTERRUPTION_HOOKS
         .iter()
-        .all(|hook| tracefs.event(hook.category, hook.name).join("id").exists())
+        .map(|hook| {
+            tracefs
+                .event(hook.category, hook.name)
+                .join("id")
+                .try_exists()
+        })
+        .try_fold(true, |all, exists| Some(all && exists.ok()?))
 }
 
 /// Whom to observe, besides what the filters say.
@@ -129,6 +136,12 @@ impl Attached {
         self.lineage
             .remove(&tid)
             .context("cannot unfollow the command's parent")
+    }
+
+    /// How many tasks are observed because of their ancestry.
+    #[must_use]
+    pub fn followed(&self) -> usize {
+        self.lineage.keys().flatten().count()
     }
 
     /// Passes on what the kernel object had to say.
@@ -218,7 +231,7 @@ fn settings(
     scope: Scope,
 ) -> Result<Settings> {
     let lineage = scope == Scope::Lineage;
-    let interruptions = follows_interruptions(tracefs);
+    let interruptions = follows_interruptions(tracefs) == Some(true);
     let deliver = |field| {
         if interruptions {
             tracepoint_format::offset(tracefs, &SIGNAL_DELIVER, field)

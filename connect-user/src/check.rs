@@ -40,7 +40,7 @@ pub fn check() -> Result<ExitCode> {
     writeln!(page, "\n{:24} COVERAGE", "WAY INTO CONNECT")?;
     let interruptions = preflight::mounted_tracefs()
         .as_ref()
-        .map(attach::follows_interruptions);
+        .and_then(attach::follows_interruptions);
     for (way, sentence) in Coverage::of_tracepoints(interruptions).sentences() {
         writeln!(page, "{way:24} {sentence}")?;
     }

@@ -55,10 +55,10 @@ impl Observed {
             .context("cannot wait for the command")
     }
 
-    /// Passes a signal on. What the terminal sends to everyone in its foreground (`^C`) has
+    /// Passes a signal on. What the terminal sends to everyone in its foreground (`^C`, `^\`) has
     /// reached the command already.
     pub fn pass_on(&self, signal: Signal) {
-        if signal == Signal::INT && in_foreground() {
+        if [Signal::INT, Signal::QUIT].contains(&signal) && in_foreground() {
             return;
         }
         let pid = self

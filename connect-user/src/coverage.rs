@@ -37,7 +37,7 @@ impl Coverage {
                     "not seen: no signal:signal_deliver or syscalls:sys_enter_rt_sigreturn, \
                      so an interrupted call ends as ERESTARTSYS"
                 }
-                None => "seen where tracefs has signal:signal_deliver",
+                None => "seen if tracefs, which cannot be read now, has signal:signal_deliver",
             },
         }
     }

@@ -72,7 +72,7 @@ fn block_on(work: impl Future<Output = Result<ExitCode>>) -> Result<ExitCode> {
 
 /// Why the observation ends.
 enum Stop {
-    /// SIGINT, SIGTERM or SIGHUP.
+    /// SIGINT, SIGTERM, SIGQUIT or SIGHUP.
     Signal,
     /// `--duration`, `--count`, or the reader went away.
     Done,
@@ -95,7 +95,7 @@ async fn observe(options: &Options, words: &[OsString]) -> Result<ExitCode> {
     let mut signals = Signals::listen()?;
     let (mut attached, collector) =
         attach::attach(&tracefs, &options.filters, options.capacity, scope)?;
-    let coverage = Coverage::of_tracepoints(Some(attach::follows_interruptions(&tracefs)));
+    let coverage = Coverage::of_tracepoints(attach::follows_interruptions(&tracefs));
     let mut session = Session::begin(options, coverage, collector, output);
     announce(scope, coverage);
     let mut command = match scope {
@@ -105,7 +105,7 @@ async fn observe(options: &Options, words: &[OsString]) -> Result<ExitCode> {
             Err(error) => {
                 drop(attached);
                 session.end()?;
-                session.deliver(&mut signals, Some(PATIENCE)).await?;
+                session.deliver(&mut signals, None, Some(PATIENCE)).await?;
                 return Err(error);
             }
         },
@@ -119,11 +119,23 @@ async fn observe(options: &Options, words: &[OsString]) -> Result<ExitCode> {
             options.duration,
         )
         .await?;
+    if let Stop::Command(_) = stop {
+        let left = attached.followed();
+        if left > 0 {
+            status::say(format_args!(
+                "note: the command has ended; {left} tasks that it left behind are observed no more"
+            ));
+        }
+    }
     // From here on nothing new comes, so what is drained and counted is all there is.
     drop(attached);
     session.end()?;
     let patience = matches!(stop, Stop::Signal).then_some(PATIENCE);
-    let result = session.deliver(&mut signals, patience).await;
+    let running = match stop {
+        Stop::Command(_) => None,
+        Stop::Signal | Stop::Done => command.as_ref(),
+    };
+    let result = session.deliver(&mut signals, running, patience).await;
 
     let Some(command) = command.as_mut() else {
         return result.map(|()| ExitCode::SUCCESS);
@@ -163,6 +175,7 @@ async fn wait(command: &mut Observed, signals: &mut Signals) -> Result<ExitStatu
 struct Signals {
     interrupt: unix::Signal,
     terminate: unix::Signal,
+    quit: unix::Signal,
     /// None where it is ignored, as under nohup(1).
     hangup: Option<unix::Signal>,
 }
@@ -173,6 +186,7 @@ impl Signals {
         Ok(Self {
             interrupt: listen(SignalKind::interrupt())?,
             terminate: listen(SignalKind::terminate())?,
+            quit: listen(SignalKind::quit())?,
             hangup: if is_ignored(Signal::HUP) {
                 None
             } else {
@@ -185,6 +199,7 @@ impl Signals {
         tokio::select! {
             _ = self.interrupt.recv() => Signal::INT,
             _ = self.terminate.recv() => Signal::TERM,
+            _ = self.quit.recv() => Signal::QUIT,
             () = received(self.hangup.as_mut()) => Signal::HUP,
         }
     }
@@ -282,6 +297,9 @@ impl Session {
             if accounted.elapsed() >= ACCOUNT_EVERY {
                 accounted = Instant::now();
                 self.account()?;
+                if self.output.reader_is_gone() {
+                    return Ok(Stop::Done);
+                }
             }
             self.output.flush();
             if self.enough() || self.output.has_ended() {
@@ -401,13 +419,19 @@ impl Session {
     async fn deliver(
         &mut self,
         signals: &mut Signals,
+        running: Option<&Observed>,
         mut patience: Option<Duration>,
     ) -> Result<()> {
         while !self.output.has_ended() {
             let give_up = patience.and_then(|patience| Instant::now().checked_add(patience));
             tokio::select! {
                 () = self.output.progress() => {}
-                _ = signals.next() => patience = Some(PATIENCE),
+                signal = signals.next() => {
+                    patience = Some(PATIENCE);
+                    if let Some(command) = running {
+                        command.pass_on(signal);
+                    }
+                }
                 () = at(give_up) => break,
             }
         }

@@ -14,7 +14,7 @@ use std::{
 };
 
 use anyhow::{Context as _, Result};
-use rustix::event::{PollFd, PollFlags, poll};
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use tokio::sync::Notify;
 
 use crate::{escape::Escaped, totals::Tally};
@@ -78,6 +78,7 @@ impl Shared {
 #[derive(Debug)]
 pub struct Output {
     name: String,
+    file: Arc<OwnedFd>,
     shared: Arc<Shared>,
     piece: Piece,
 }
@@ -95,14 +96,16 @@ impl Output {
             None => io::stdout().as_fd().try_clone_to_owned(),
         }
         .with_context(|| format!("cannot write to {name}"))?;
+        let file = Arc::new(file);
         let shared = Arc::new(Shared::default());
-        let writer = Arc::clone(&shared);
+        let writer = (Arc::clone(&file), Arc::clone(&shared));
         thread::Builder::new()
             .name("output".to_owned())
-            .spawn(move || write_pieces(&file, &writer))
+            .spawn(move || write_pieces(&writer.0, &writer.1))
             .context("cannot start the output thread")?;
         Ok(Self {
             name,
+            file,
             shared,
             piece: Piece::default(),
         })
@@ -150,6 +153,15 @@ impl Output {
     /// Waits until something has been written, or nothing more will be.
     pub async fn progress(&self) {
         self.shared.progress.notified().await;
+    }
+
+    /// Whether whoever read a pipe has gone, which otherwise only a write would tell.
+    #[must_use]
+    pub fn reader_is_gone(&self) -> bool {
+        let mut file = [PollFd::new(&self.file, PollFlags::empty())];
+        let answered = poll(&mut file, Some(&Timespec::default()));
+        let [file] = file;
+        answered.is_ok() && file.revents().contains(PollFlags::ERR)
     }
 
     /// Whether the writer has ended.

@@ -7,9 +7,9 @@ use std::{
     io::{Write as _, stderr},
 };
 
-/// Writes one line.
+/// Writes one line, in one piece: others write to the same terminal.
 pub fn say(line: impl Display) {
-    if writeln!(stderr(), "{line}").is_err() {
+    if stderr().write_all(format!("{line}\n").as_bytes()).is_err() {
         // There is nowhere left to say it.
     }
 }

@@ -13,6 +13,10 @@
 //!
 //! Until then the call stays suspended; a connect that the handler makes is a call of its own.
 //!
+//! A seccomp filter that traps or kills (`SECCOMP_RET_TRAP`, `SECCOMP_RET_KILL_*`) looks much the
+//! same: the exit shows the number of the system call, as the registers have been rolled back, and
+//! SIGSYS decides. Its handler says what the application gets, in the frame it returns through.
+//!
 //! Tracepoints `signal:signal_deliver` (`include/trace/events/signal.h`) and
 //! `syscalls:sys_enter_rt_sigreturn`, with which every handler ends that returns.
 
@@ -22,10 +26,12 @@ use crate::{
     inflight::{self, Arguments, Call, DEPTH_MAX},
     maps::setting,
     report::{End, report},
-    task::{self, TaskId},
+    task::{self, SYS_CONNECT, TaskId},
 };
 
 const EINTR: i64 = 4;
+/// What a trapped call is taken to have returned where its handler's answer cannot be read.
+const ENOSYS: i64 = 38;
 /// Restarted, unless a handler without `SA_RESTART` runs.
 const ERESTARTSYS: i64 = 512;
 /// Restarted always.
@@ -44,49 +50,62 @@ const SA_RESTART: u64 = 0x1000_0000;
 
 /// Whether a call that returned this is not over yet.
 #[inline(always)]
-pub(crate) const fn suspends(ret: i64) -> bool {
-    matches!(
-        -ret,
-        ERESTARTSYS | ERESTARTNOINTR | ERESTARTNOHAND | ERESTART_RESTARTBLOCK
-    )
+pub(crate) const fn suspends(ret: i64, entry_seen: bool) -> bool {
+    is_trapped(ret, entry_seen)
+        || matches!(
+            -ret,
+            ERESTARTSYS | ERESTARTNOINTR | ERESTARTNOHAND | ERESTART_RESTARTBLOCK
+        )
+}
+
+/// Whether seccomp has sent SIGSYS instead of making the call.
+#[inline(always)]
+pub(crate) const fn is_trapped(ret: i64, entry_seen: bool) -> bool {
+    ret == SYS_CONNECT && !entry_seen
 }
 
 /// Keeps a call that has returned, until what becomes of it is known.
 #[inline(always)]
 pub(crate) fn suspend(id: TaskId, call: &Call, ret: i64, at_ns: u64) {
+    let Some(thread) = inflight::thread(id.tid) else {
+        return;
+    };
+    if thread.suspended.get() >= DEPTH_MAX {
+        // No room to wait for what becomes of it.
+        let killed = 0;
+        return report(id, call, End { ret, at_ns, killed });
+    }
+    thread.add_suspended(1);
     call.suspended_ret.set(ret);
     call.suspended_ns.set(at_ns);
     call.undecided.set(1);
     call.handlers.set(0);
     call.stack_pointer.set(stack_pointer());
-    if let Some(thread) = inflight::thread(id.tid) {
-        thread.add_suspended(1);
-    }
 }
 
-/// A thread with suspended calls enters connect: either the last of them is restarted, and there
-/// is nothing to begin, or this is a call of its own, for which this returns the entry to use.
+/// A thread with suspended calls makes a call with these arguments: is it the last of them, being
+/// restarted? If not, suspended calls that this one shows to be over are reported.
 #[inline(always)]
-pub(crate) fn enter(id: TaskId, thread: &Call, arguments: Arguments) -> Option<&'static Call> {
+pub(crate) fn resume(id: TaskId, thread: &Call, arguments: Arguments) -> bool {
     let stack_pointer = stack_pointer();
     for _ in 0..DEPTH_MAX {
         if thread.suspended.get() == 0 {
             break;
         }
-        let last = inflight::nested(id.tid, thread.suspended.get() - 1)?;
+        let Some(last) = inflight::nested(id.tid, thread.suspended.get() - 1) else {
+            break;
+        };
         if last.handlers.get() == 0 && last.has(arguments) {
             thread.add_suspended(-1);
             last.restarts.set(last.restarts.get().wrapping_add(1));
             last.active.set(1);
-            return None;
+            return true;
         }
-        let frame = last.stack_pointer.get();
         let killed = if last.handlers.get() == 0 {
             // No restart follows: without a handler, the application got the kernel's own errno
             // (a seccomp filter can give it); after one, the handler has changed the context.
             last.undecided.get() == 0
-        } else if frame != 0 && stack_pointer >= frame {
-            // The frame of the handler is gone, though it has not returned: it left by a jump.
+        } else if last.is_left(stack_pointer) {
             true
         } else if thread.suspended.get() >= DEPTH_MAX {
             // No room to wait for what becomes of it.
@@ -96,7 +115,7 @@ pub(crate) fn enter(id: TaskId, thread: &Call, arguments: Arguments) -> Option<&
         };
         never_returned(id, thread, last, u8::from(killed));
     }
-    inflight::nested_or_new(id.tid, thread.suspended.get()).ok()
+    false
 }
 
 /// The thread is gone, or runs another program: none of its calls will return.
@@ -133,8 +152,8 @@ fn signal_deliver(ctx: TracePointContext) {
         last.undecided.set(0);
         let interrupted = match -last.suspended_ret.get() {
             ERESTARTSYS => flags & SA_RESTART == 0,
-            ERESTARTNOINTR => false,
-            _ => true,
+            ERESTARTNOHAND | ERESTART_RESTARTBLOCK => true,
+            _ => false,
         };
         if interrupted {
             thread.add_suspended(-1);
@@ -143,20 +162,46 @@ fn signal_deliver(ctx: TracePointContext) {
                 at_ns: last.suspended_ns.get(),
                 killed: 0,
             };
-            return report(id, last, end);
+            report(id, last, end);
+            // The handler is one more on top of what this call stood on.
+            if let Some((_, below)) = last_suspended(id.tid) {
+                begin_handler(below, flags);
+            }
+            return;
         }
     }
-    last.handlers.set(last.handlers.get().wrapping_add(1));
+    begin_handler(last, flags);
+}
+
+#[inline(always)]
+fn begin_handler(call: &Call, flags: u64) {
+    call.handlers.set(call.handlers.get().wrapping_add(1));
     if flags & SA_ONSTACK != 0 {
         // Which of two stacks lies higher tells nothing.
-        last.stack_pointer.set(0);
+        call.stack_pointer.set(0);
     }
 }
 
 #[tracepoint(category = "syscalls", name = "sys_enter_rt_sigreturn")]
 fn sys_enter_rt_sigreturn(_ctx: TracePointContext) {
-    if let Some((_, last)) = last_suspended(task::current().tid) {
-        last.handlers.set(last.handlers.get().saturating_sub(1));
+    let id = task::current();
+    if last_suspended(id.tid).is_none() {
+        return;
+    }
+    let stack_pointer = stack_pointer();
+    for _ in 0..DEPTH_MAX {
+        let Some((thread, last)) = last_suspended(id.tid) else {
+            return;
+        };
+        if !last.is_left(stack_pointer) {
+            last.handlers.set(last.handlers.get().saturating_sub(1));
+            if last.handlers.get() == 0 && last.suspended_ret.get() == SYS_CONNECT {
+                answered_by_handler(id, thread, last, stack_pointer);
+            }
+            return;
+        }
+        // The handler that returns began before this call, which was left by a jump.
+        never_returned(id, thread, last, 1);
     }
 }
 
@@ -170,11 +215,48 @@ fn last_suspended(tid: u32) -> Option<(&'static Call, &'static Call)> {
     Some((thread, last))
 }
 
+/// The handler of SIGSYS returns, with what it has answered to the trapped call.
+#[inline(always)]
+fn answered_by_handler(id: TaskId, thread: &Call, last: &Call, stack_pointer: u64) {
+    thread.add_suspended(-1);
+    let answer = if stack_pointer == 0 {
+        None
+    } else {
+        task::result_after_handler(stack_pointer)
+    };
+    let end = End {
+        ret: answer.unwrap_or(-ENOSYS),
+        at_ns: last.suspended_ns.get(),
+        killed: 0,
+    };
+    report(id, last, end);
+}
+
+impl Call {
+    /// Whether a suspended call was left by a jump, though its handler has not returned: the
+    /// thread's stack has shrunk to where it was, so the handler's frame is gone.
+    #[inline(always)]
+    const fn is_left(&self, stack_pointer: u64) -> bool {
+        let frame = self.stack_pointer.get();
+        frame != 0 && stack_pointer >= frame
+    }
+}
+
+/// A call without a result has `-ERESTARTSYS` for one, also where the kernel shows something else.
+#[inline(always)]
+pub(crate) const fn kernels_own(ret: i64) -> i64 {
+    if ret == SYS_CONNECT {
+        -ERESTARTSYS
+    } else {
+        ret
+    }
+}
+
 #[inline(always)]
 fn never_returned(id: TaskId, thread: &Call, last: &Call, killed: u8) {
     thread.add_suspended(-1);
     let end = End {
-        ret: last.suspended_ret.get(),
+        ret: kernels_own(last.suspended_ret.get()),
         at_ns: last.suspended_ns.get(),
         killed,
     };

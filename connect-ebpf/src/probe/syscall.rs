@@ -19,7 +19,7 @@ use crate::{
     maps::setting,
     probe::interruption,
     report::{End, report},
-    task,
+    task::{self, TaskId},
 };
 
 /// `fd` in the context of `sys_enter_connect`.
@@ -37,25 +37,24 @@ const MAP_FULL: i32 = -7;
 #[tracepoint(category = "syscalls", name = "sys_enter_connect")]
 fn sys_enter_connect(ctx: TracePointContext) {
     let id = task::current();
-    if !filter::task(id) {
-        return;
-    }
     let arguments = Arguments::new([
         field(&ctx, ENTER_FD),
         field(&ctx, ENTER_USERVADDR),
         field(&ctx, ENTER_ADDRLEN),
     ]);
-    // A full table is counted at the return, where the call is known to have happened.
-    let Ok(thread) = inflight::thread_or_new(id.tid) else {
+    // A call that is restarted is known already; it passed the filter when it was new.
+    if let Some(thread) = inflight::thread(id.tid)
+        && thread.suspended.get() != 0
+        && interruption::resume(id, thread, arguments)
+    {
         return;
-    };
-    let call = if thread.suspended.get() == 0 {
-        thread
-    } else {
-        match interruption::enter(id, thread, arguments) {
-            Some(call) => call,
-            None => return,
-        }
+    }
+    if !filter::task(id) {
+        return;
+    }
+    // A full table is counted at the return, where the call is known to have happened.
+    let Ok(call) = this_call(id.tid) else {
+        return;
     };
     call.begin(arguments, KNOWN_ENTRY | KNOWN_ARGUMENTS, ADDRESS_AT_ENTRY);
     call.active.set(1);
@@ -70,40 +69,40 @@ fn sys_exit_connect(ctx: TracePointContext) {
     // SAFETY: the helper takes no arguments.
     let at_ns = unsafe { bpf_ktime_get_ns() };
     let id = task::current();
-    // The entry of a call that is under way passed the filter when the call was entered.
-    let call = match inflight::thread(id.tid) {
-        Some(thread) if thread.active.get() != 0 && thread.suspended.get() == 0 => thread,
-        _ => {
-            if !filter::task(id) {
-                return;
-            }
-            match this_call(id.tid) {
-                Ok(call) => call,
-                Err(error) => {
-                    if emit::count(KernelLoss::InflightFull) && error != MAP_FULL {
-                        error!(&ctx, "no entry for thread {}: error {}", id.tid, error);
-                    }
-                    return;
-                }
-            }
-        }
+    let Some(call) = under_way(id.tid).or_else(|| unseen_entry(&ctx, id)) else {
+        return;
     };
-    if call.active.get() == 0 {
-        unseen_entry(call);
-    }
     call.active.set(0);
     // The page may be there now: the kernel has read the address meanwhile.
     call.read_address(ADDRESS_AT_EXIT);
     let ret = field(&ctx, EXIT_RET).cast_signed();
-    if setting!(interruptions) != 0 && interruption::suspends(ret) {
+    let entry_seen = call.known.get() & KNOWN_ENTRY != 0;
+    if setting!(interruptions) != 0 && interruption::suspends(ret, entry_seen) {
         interruption::suspend(id, call, ret, at_ns);
-    } else {
-        let killed = 0;
-        report(id, call, End { ret, at_ns, killed });
+        return;
     }
+    let ret = if interruption::is_trapped(ret, entry_seen) {
+        interruption::kernels_own(ret)
+    } else {
+        ret
+    };
+    let killed = 0;
+    report(id, call, End { ret, at_ns, killed });
 }
 
-/// The entry of the call that the thread returns from, made where there is none.
+/// The call whose entry was seen, and so passed the filter.
+#[inline(always)]
+fn under_way(tid: u32) -> Option<&'static Call> {
+    let thread = inflight::thread(tid)?;
+    let call = if thread.suspended.get() == 0 {
+        thread
+    } else {
+        inflight::nested(tid, thread.suspended.get())?
+    };
+    (call.active.get() != 0).then_some(call)
+}
+
+/// The entry of a call that stands on the suspended ones of its thread, made where there is none.
 #[inline(always)]
 fn this_call(tid: u32) -> Result<&'static Call, i32> {
     let thread = inflight::thread_or_new(tid)?;
@@ -114,11 +113,11 @@ fn this_call(tid: u32) -> Result<&'static Call, i32> {
     }
 }
 
-/// A return without an entry: seccomp denied the call before the entry could be seen, or it was
-/// under way when the hooks were attached. Learns the arguments from the saved registers where the
-/// kernel lets us.
+/// A return without an entry: seccomp denied the call before the entry could be seen, or answered
+/// it (`SECCOMP_RET_USER_NOTIF`), or it was under way when the hooks were attached. Learns the
+/// arguments from the saved registers where the kernel lets us.
 #[inline(always)]
-fn unseen_entry(call: &Call) {
+fn unseen_entry(ctx: &TracePointContext, id: TaskId) -> Option<&'static Call> {
     let registers = if setting!(task_registers) != 0 {
         task::registers()
     } else {
@@ -128,7 +127,29 @@ fn unseen_entry(call: &Call) {
         Some(registers) => (registers.arguments, KNOWN_ARGUMENTS),
         None => ([0; 3], 0),
     };
-    call.begin(Arguments::new(arguments), known, ADDRESS_AT_EXIT);
+    let arguments = Arguments::new(arguments);
+    if known != 0
+        && let Some(thread) = inflight::thread(id.tid)
+        && thread.suspended.get() != 0
+        && interruption::resume(id, thread, arguments)
+    {
+        return under_way(id.tid);
+    }
+    if !filter::task(id) {
+        return None;
+    }
+    match this_call(id.tid) {
+        Ok(call) => {
+            call.begin(arguments, known, ADDRESS_AT_EXIT);
+            Some(call)
+        }
+        Err(error) => {
+            if emit::count(KernelLoss::InflightFull) && error != MAP_FULL {
+                error!(ctx, "no entry for thread {}: error {}", id.tid, error);
+            }
+            None
+        }
+    }
 }
 
 /// Eight bytes of the tracepoint's context.

@@ -1,9 +1,40 @@
 //! What the cells of both tables look like.
 
+use std::borrow::Cow;
+
+use unicode_width::UnicodeWidthStr as _;
+
 /// `AF_INET6` as `inet6`; a number as it is.
 pub(super) fn family(name: Option<&str>) -> String {
     let name = name.unwrap_or("-");
     name.strip_prefix("AF_").unwrap_or(name).to_lowercase()
+}
+
+/// Escaped text cut to so many columns, `~` where something is missing. An escape is kept whole or
+/// not at all: half of one would say something else.
+pub(super) fn cut(text: &str, columns: usize) -> Cow<'_, str> {
+    if text.width() <= columns {
+        return Cow::Borrowed(text);
+    }
+    let mut kept = String::new();
+    let mut rest = text;
+    while let Some(first) = rest.chars().next() {
+        let length = match first {
+            '\\' if rest.starts_with("\\x") => 4,
+            '\\' => 2,
+            _ => first.len_utf8(),
+        };
+        let Some((unit, behind)) = rest.split_at_checked(length) else {
+            break;
+        };
+        if kept.width() + unit.width() + 1 > columns {
+            break;
+        }
+        kept.push_str(unit);
+        rest = behind;
+    }
+    kept.push('~');
+    Cow::Owned(kept)
 }
 
 /// So many spaces.
@@ -31,6 +62,15 @@ pub(super) fn duration(ns: u64) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn escapes_are_cut_whole() {
+        assert_eq!(cut("abc", 3), "abc");
+        assert_eq!(cut("abcd", 3), "ab~");
+        assert_eq!(cut(r"a\x1b[31m", 5), "a~");
+        assert_eq!(cut(r"a\x1b[31m", 6), r"a\x1b~");
+        assert_eq!(cut(r"a\\bcdef", 4), r"a\\~");
+    }
 
     #[test]
     fn durations_have_three_digits() {

@@ -12,7 +12,7 @@ use jiff::Timestamp;
 use serde::Serialize;
 use unicode_width::UnicodeWidthStr as _;
 
-use super::cells::{duration, family, pad};
+use super::cells::{cut, duration, family, pad};
 use crate::{
     event::{Connect, Verdict},
     totals::Totals,
@@ -20,6 +20,9 @@ use crate::{
 
 /// How many rows are kept: with their histograms, at most about 20 MB.
 pub(super) const ROWS_MAX: usize = 1024;
+
+/// How many of them may be about successes, so that these leave room for failures.
+const SUCCESSES_MAX: usize = ROWS_MAX / 2;
 
 /// Longest duration that is told apart, in ns: an hour. TCP gives up after two minutes.
 const LONGEST_NS: u64 = 3600 * 1_000_000_000;
@@ -118,7 +121,12 @@ impl Summary {
             destination: connect.address.destination(),
             errno: connect.errno,
         };
-        let full = self.rows.len() >= ROWS_MAX;
+        let room = if connect.verdict() == Verdict::Succeeded {
+            SUCCESSES_MAX
+        } else {
+            ROWS_MAX
+        };
+        let full = self.rows.len() >= room;
         let row = match self.rows.entry(key) {
             Entry::Occupied(row) => row.into_mut(),
             Entry::Vacant(vacant) if !full && let Some(row) = Row::new(connect) => {
@@ -192,12 +200,13 @@ impl Summary {
                 line.durations
                     .map_or_else(|| "-".to_owned(), |durations| duration(ns(durations)))
             };
+            let comm = cut(line.comm, 15);
             let cells = [
                 format!(" {:>7}", shown(|durations| durations.median)),
                 format!(" {:>7}", shown(|durations| durations.p99)),
                 format!(" {:>7}", shown(|durations| durations.max)),
-                format!(" {}", line.comm),
-                pad(15_usize.saturating_sub(line.comm.width())),
+                format!(" {comm}"),
+                pad(15_usize.saturating_sub(comm.width())),
                 format!(" {:7} {}\n", family(line.family), line.destination),
             ];
             rest.extend(cells);
@@ -262,16 +271,21 @@ mod tests {
     #[test]
     fn rows_are_bounded_and_what_overflows_is_counted() {
         let mut summary = Summary::default();
-        let made = ROWS_MAX + 500;
-        for number in 0..made {
+        for number in 0..SUCCESSES_MAX + 500 {
             summary.add(&connect(&number.to_string(), 0));
         }
         // A row that exists goes on counting.
         summary.add(&connect("0", 0));
-        assert_eq!(summary.rows.len(), ROWS_MAX);
+        assert_eq!(summary.rows.len(), SUCCESSES_MAX);
         assert_eq!(summary.overflow, 500);
+        // Successes, which any process can make, take no room from failures.
+        for number in 0..ROWS_MAX {
+            summary.add(&connect(&number.to_string(), 111));
+        }
+        assert_eq!(summary.rows.len(), ROWS_MAX);
         let counted: u64 = summary.rows.values().map(|row| row.count).sum();
-        assert_eq!(counted + summary.overflow, u64::try_from(made).unwrap() + 1);
+        let made = u64::try_from(SUCCESSES_MAX + 500 + 1 + ROWS_MAX).unwrap();
+        assert_eq!(counted + summary.overflow, made);
     }
 
     #[test]

@@ -5,10 +5,10 @@
 use std::{collections::HashSet, fmt::Write as _, io::Write as _};
 
 use jiff::tz::TimeZone;
-use unicode_width::{UnicodeWidthChar as _, UnicodeWidthStr as _};
+use unicode_width::UnicodeWidthStr as _;
 
 use super::{
-    cells::{duration, family, pad},
+    cells::{cut, duration, family, pad},
     summary::Summary,
 };
 use crate::{
@@ -179,20 +179,8 @@ impl Table {
 /// `name/pid`, the name cut to fit.
 fn process(comm: &str, pid: u32, width: usize) -> String {
     let pid = format!("/{pid}");
-    let room = width.saturating_sub(pid.len());
-    if comm.width() <= room {
-        return format!("{comm}{pid}");
-    }
-    let mut name = String::new();
-    let mut used = 1;
-    for character in comm.chars() {
-        used += character.width().unwrap_or(0);
-        if used > room {
-            break;
-        }
-        name.push(character);
-    }
-    format!("{name}~{pid}")
+    let name = cut(comm, width.saturating_sub(pid.len()));
+    format!("{name}{pid}")
 }
 
 const fn color(verdict: Verdict) -> &'static str {
