@@ -97,6 +97,17 @@ impl Connect {
             _ => Verdict::Failed,
         }
     }
+
+    /// The result as a person reads it: `ok`, the errno, or `killed` where there is none, as the
+    /// call never returned.
+    #[must_use]
+    pub fn result(&self) -> &str {
+        if self.killed == Some(true) {
+            "killed"
+        } else {
+            self.error_type.as_deref().unwrap_or("ok")
+        }
+    }
 }
 
 /// Records were dropped.

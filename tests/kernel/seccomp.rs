@@ -18,6 +18,8 @@ use crate::support::{
 
 pub(crate) const CASES: &[Case] = &[
     Case::exact("seccomp_denial_is_reported", denied),
+    Case::exact("seccomp_trap_is_what_its_handler_answers", trapped),
+    Case::exact("seccomp_kill_is_told", killed),
     Case::exact("seccomp_denial_never_pairs_with_another_entry", interleaved),
 ];
 

@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 
-use unicode_width::UnicodeWidthStr as _;
+use unicode_width::{UnicodeWidthChar as _, UnicodeWidthStr as _};
 
 /// `AF_INET6` as `inet6`; a number as it is.
 pub(super) fn family(name: Option<&str>) -> String {
@@ -37,6 +37,33 @@ pub(super) fn cut(text: &str, columns: usize) -> Cow<'_, str> {
     Cow::Owned(kept)
 }
 
+/// Text that begins in column `start` (from 0) of a terminal, broken where it would reach the edge
+/// and continued below its own beginning. Broken by the terminal instead, what a process chose
+/// could begin a line, and look like a row of its own.
+pub(super) fn wrap(text: &str, start: usize, width: Option<u16>) -> Cow<'_, str> {
+    const NARROWEST: usize = 8;
+    let Some(width) = width else {
+        return Cow::Borrowed(text);
+    };
+    let room = usize::from(width).saturating_sub(start).max(NARROWEST);
+    if text.width() <= room {
+        return Cow::Borrowed(text);
+    }
+    let mut lines = String::new();
+    let mut used = 0;
+    for character in text.chars() {
+        let columns = character.width().unwrap_or(0);
+        if used + columns > room {
+            lines.push('\n');
+            lines.push_str(&pad(start));
+            used = 0;
+        }
+        lines.push(character);
+        used += columns;
+    }
+    Cow::Owned(lines)
+}
+
 /// So many spaces.
 pub(super) fn pad(columns: usize) -> String {
     " ".repeat(columns)
@@ -62,6 +89,15 @@ pub(super) fn duration(ns: u64) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_wraps_is_continued_below_its_beginning() {
+        assert_eq!(wrap("0123456789", 4, None), "0123456789");
+        assert_eq!(wrap("0123456789", 4, Some(14)), "0123456789");
+        assert_eq!(wrap("0123456789ab", 4, Some(14)), "0123456789\n    ab");
+        // On a terminal that is too narrow, it is the best that can be done.
+        assert_eq!(wrap("0123456789", 4, Some(2)), "01234567\n    89");
+    }
 
     #[test]
     fn escapes_are_cut_whole() {

@@ -12,7 +12,7 @@ use jiff::Timestamp;
 use serde::Serialize;
 use unicode_width::UnicodeWidthStr as _;
 
-use super::cells::{cut, duration, family, pad};
+use super::cells::{cut, duration, family, pad, wrap};
 use crate::{
     event::{Connect, Verdict},
     totals::Totals,
@@ -41,6 +41,8 @@ struct Key {
 #[derive(Debug)]
 struct Row {
     verdict: Verdict,
+    error_type: Option<String>,
+    /// As [`Connect::result`] has it.
     result: String,
     count: u64,
     /// Time in the call, in ns; calls whose entry was not seen are not in it.
@@ -52,7 +54,8 @@ impl Row {
     fn new(connect: &Connect) -> Option<Self> {
         Some(Self {
             verdict: connect.verdict(),
-            result: connect.error_type.clone().unwrap_or_else(|| "ok".into()),
+            error_type: connect.error_type.clone(),
+            result: connect.result().to_owned(),
             count: 0,
             // The constants are ones that it accepts.
             durations: Histogram::new_with_max(LONGEST_NS, DIGITS).ok()?,
@@ -154,7 +157,7 @@ impl Summary {
                 family: key.family.as_deref(),
                 destination: &key.destination,
                 errno: key.errno,
-                error_type: (key.errno != 0).then_some(row.result.as_str()),
+                error_type: row.error_type.as_deref(),
                 count: row.count,
                 durations: (!row.durations.is_empty()).then(|| Durations {
                     // A histogram answers with the upper end of a step.
@@ -184,7 +187,11 @@ impl Summary {
     }
 
     /// The summary as lines of a table.
-    pub(super) fn table(&self, paint: impl Fn(&mut Vec<u8>, Verdict, &str)) -> Vec<Vec<u8>> {
+    pub(super) fn table(
+        &self,
+        width: Option<u16>,
+        paint: impl Fn(&mut Vec<u8>, Verdict, &str),
+    ) -> Vec<Vec<u8>> {
         let mut page = vec![
             format!(
                 "{:>7} {:13} {:>7} {:>7} {:>7} {:15} {:7} DESTINATION\n",
@@ -207,9 +214,12 @@ impl Summary {
                 format!(" {:>7}", shown(|durations| durations.max)),
                 format!(" {comm}"),
                 pad(15_usize.saturating_sub(comm.width())),
-                format!(" {:7} {}\n", family(line.family), line.destination),
+                format!(" {:7} ", family(line.family)),
             ];
             rest.extend(cells);
+            let start = 8 + line.result.width() + rest.width();
+            rest.push_str(&wrap(line.destination, start, width));
+            rest.push('\n');
             bytes.extend_from_slice(rest.as_bytes());
             page.push(bytes);
         }

@@ -1,6 +1,7 @@
 //! Aligned columns for a person.
 //!
-//! The destination comes last: it alone may be long, so nothing is cut off and nothing shifts.
+//! The destination comes last: it alone may be long, and on a terminal it is continued below its own
+//! beginning, so nothing of it is cut off.
 
 use std::{collections::HashSet, fmt::Write as _, io::Write as _};
 
@@ -8,7 +9,7 @@ use jiff::tz::TimeZone;
 use unicode_width::UnicodeWidthStr as _;
 
 use super::{
-    cells::{cut, duration, family, pad},
+    cells::{cut, duration, family, pad, wrap},
     summary::Summary,
 };
 use crate::{
@@ -95,7 +96,9 @@ impl Table {
 
     /// The rows of a summary.
     pub(super) fn summary(&self, summary: &Summary) -> Vec<Vec<u8>> {
-        summary.table(|line, verdict, text| self.push(line, color(verdict), text))
+        summary.table(self.style.width, |line, verdict, text| {
+            self.push(line, color(verdict), text);
+        })
     }
 
     pub(super) fn row(&mut self, event: &Event, line: &mut Vec<u8>) {
@@ -122,11 +125,15 @@ impl Table {
         let _ok = write!(cells, " {fd:>3} ");
         line.extend_from_slice(cells.as_bytes());
 
-        let result = connect.error_type.as_deref().unwrap_or("ok");
+        let result = connect.result();
         self.push(line, color(connect.verdict()), result);
         let mut rest = pad(13_usize.saturating_sub(result.len()));
         let took = connect.duration_ns.map_or("-".to_owned(), duration);
-        let _ok = writeln!(rest, " {took:>7} {}", connect.address.destination());
+        let _ok = write!(rest, " {took:>7} ");
+        let start = cells.width() + result.len() + rest.width();
+        let destination = connect.address.destination();
+        rest.push_str(&wrap(&destination, start, self.style.width));
+        rest.push('\n');
         line.extend_from_slice(rest.as_bytes());
         if let Some(hint) = self.hint(connect) {
             self.push(line, DIM, &format!("  {result}: {hint}"));
