@@ -9,11 +9,11 @@ use core::cell::Cell;
 use aya_ebpf::helpers::generated::bpf_probe_read_user;
 use connect_ebpf::record::{ADDRESS_MAX, ADDRESS_NOT_READ, COMM_LEN};
 
-use crate::maps::INFLIGHT;
+use crate::{maps::INFLIGHT, task};
 
 /// How many calls of one thread are kept: one under way and the ones that its signal handlers
 /// interrupted.
-pub(crate) const DEPTH_MAX: u32 = 4;
+pub(crate) const DEPTH_MAX: u32 = 8;
 
 /// Which call of which thread.
 #[derive(Clone, Copy)]
@@ -37,6 +37,8 @@ pub(crate) struct Call {
     pub(crate) suspended_ret: Cell<i64>,
     /// The caller's stack pointer at that return; 0 where it is not known.
     pub(crate) stack_pointer: Cell<u64>,
+    /// The caller's instruction pointer at that return; 0 where it is not known.
+    pub(crate) instruction_pointer: Cell<u64>,
     /// The caller's pointer to the address.
     pub(crate) address_pointer: Cell<u64>,
     /// Bytes read into `address`; 0 where it could not be read.
@@ -59,6 +61,10 @@ pub(crate) struct Call {
     pub(crate) address_source: Cell<u8>,
     /// Not 0: the next handler decides whether the suspended call is restarted or fails.
     pub(crate) undecided: Cell<u8>,
+    /// Real user id at entry.
+    pub(crate) uid: Cell<u32>,
+    /// Not 0: a handler that began since the call was suspended has a stack of its own.
+    pub(crate) other_stack: Cell<u32>,
     /// Task name at entry.
     pub(crate) comm: Cell<[u8; COMM_LEN]>,
     /// The address.
@@ -75,6 +81,7 @@ static IDLE: Call = Call {
     suspended_ns: Cell::new(0),
     suspended_ret: Cell::new(0),
     stack_pointer: Cell::new(0),
+    instruction_pointer: Cell::new(0),
     address_pointer: Cell::new(0),
     address_len: Cell::new(0),
     fd: Cell::new(0),
@@ -86,6 +93,8 @@ static IDLE: Call = Call {
     known: Cell::new(0),
     address_source: Cell::new(ADDRESS_NOT_READ),
     undecided: Cell::new(0),
+    uid: Cell::new(0),
+    other_stack: Cell::new(0),
     comm: Cell::new([0; COMM_LEN]),
     address: Cell::new([0; ADDRESS_MAX]),
 };
@@ -170,7 +179,8 @@ impl Call {
         self.restarts.set(0);
         self.known.set(known);
         self.read_address(source);
-        self.comm.set(crate::task::comm());
+        self.comm.set(task::comm());
+        self.uid.set(task::uid());
     }
 
     /// Whether these are the arguments that the call began with.

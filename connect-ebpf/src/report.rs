@@ -5,11 +5,7 @@ use core::mem::MaybeUninit;
 use aya_ebpf::helpers::bpf_get_current_cgroup_id;
 use connect_ebpf::record::{Connect, Header, KIND_CONNECT, KNOWN_ENTRY, VERSION, VIA_SYSCALL};
 
-use crate::{
-    emit, filter,
-    inflight::Call,
-    task::{self, TaskId},
-};
+use crate::{emit, filter, inflight::Call, task::TaskId};
 
 /// How a call ended.
 #[derive(Clone, Copy)]
@@ -54,7 +50,7 @@ fn fill(record: &mut MaybeUninit<Connect>, id: TaskId, call: &Call, end: End) {
         cgroup_id: unsafe { bpf_get_current_cgroup_id() },
         pid: id.pid,
         tid: id.tid,
-        uid: task::uid(),
+        uid: call.uid.get(),
         fd: call.fd.get(),
         addrlen: call.addrlen.get(),
         restarts: call.restarts.get(),

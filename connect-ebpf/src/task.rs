@@ -44,8 +44,12 @@ pub(crate) fn comm() -> [u8; COMM_LEN] {
 pub(crate) struct SavedRegisters {
     /// The first three arguments of the system call that it is in.
     pub(crate) arguments: [u64; 3],
+    /// What the system call is going to return, as far as that is decided.
+    pub(crate) result: i64,
     /// Its stack pointer.
     pub(crate) stack_pointer: u64,
+    /// Its instruction pointer.
+    pub(crate) instruction_pointer: u64,
 }
 
 /// The current task's saved registers. Needs [`Settings::task_registers`].
@@ -68,18 +72,38 @@ pub(crate) fn registers() -> Option<SavedRegisters> {
 #[cfg(bpf_target_arch = "x86_64")]
 pub(crate) const SYS_CONNECT: i64 = 42;
 
-/// Where `rt_sigreturn(2)` finds the register of the result that it restores, from the stack
-/// pointer on, in bytes: `uc_mcontext.ax` (`arch/x86/include/uapi/asm/sigcontext.h`).
+/// Size of the instruction that makes a system call, which a restart makes again, in bytes.
+#[cfg(bpf_target_arch = "x86_64")]
+pub(crate) const SYSCALL_LENGTH: u64 = 2;
+
+/// Where `rt_sigreturn(2)` finds the registers that it restores, from the stack pointer on, in
+/// bytes: `uc_mcontext.ax` and `.ip` (`arch/x86/include/uapi/asm/sigcontext.h`).
 #[cfg(bpf_target_arch = "x86_64")]
 const SIGFRAME_RESULT: u64 = 144;
+#[cfg(bpf_target_arch = "x86_64")]
+const SIGFRAME_INSTRUCTION_POINTER: u64 = 168;
 
 /// What the interrupted code will find as the result of its system call when the handler that is
 /// about to return has returned. A handler may have put something there, as one of SIGSYS does.
 #[inline(always)]
 pub(crate) fn result_after_handler(stack_pointer: u64) -> Option<i64> {
-    let result = with_exposed_provenance::<i64>((stack_pointer + SIGFRAME_RESULT) as usize);
+    sigframe(stack_pointer, SIGFRAME_RESULT).map(u64::cast_signed)
+}
+
+/// Where the thread goes on when the handler that is about to return has returned.
+#[inline(always)]
+pub(crate) fn instruction_after_handler(stack_pointer: u64) -> Option<u64> {
+    sigframe(stack_pointer, SIGFRAME_INSTRUCTION_POINTER)
+}
+
+#[inline(always)]
+fn sigframe(stack_pointer: u64, offset: u64) -> Option<u64> {
+    if stack_pointer == 0 {
+        return None;
+    }
+    let register = with_exposed_provenance((stack_pointer + offset) as usize);
     // SAFETY: the helper checks the user's pointer.
-    unsafe { bpf_probe_read_user(result) }.ok()
+    unsafe { bpf_probe_read_user(register) }.ok()
 }
 
 /// System V ABI, system calls: rdi, rsi, rdx.
@@ -90,6 +114,8 @@ use aya_ebpf::bindings::pt_regs as Registers;
 const fn saved(registers: &Registers) -> SavedRegisters {
     SavedRegisters {
         arguments: [registers.rdi, registers.rsi, registers.rdx],
+        result: registers.rax.cast_signed(),
         stack_pointer: registers.rsp,
+        instruction_pointer: registers.rip,
     }
 }

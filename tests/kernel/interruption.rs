@@ -3,7 +3,11 @@
 
 use std::{
     ffi::{CStr, CString, c_char},
-    os::unix::ffi::OsStrExt as _,
+    fs,
+    os::{
+        fd::{AsRawFd as _, OwnedFd},
+        unix::ffi::OsStrExt as _,
+    },
     sync::{Mutex, OnceLock, PoisonError},
     time::{Duration, Instant, SystemTime},
 };
@@ -41,6 +45,10 @@ pub(crate) const CASES: &[Case] = &[
         end_of_process,
     ),
     Case::exact("call_of_a_handler_is_a_call_of_its_own", nested),
+    Case::exact(
+        "interrupted_call_of_a_handler_leaves_the_one_below_alone",
+        interrupted_in_handler,
+    ),
     Case::exact(
         "exec_in_a_handler_ends_the_interrupted_call",
         exec_in_handler,
@@ -189,7 +197,7 @@ fn end_of_process(stage: &Stage) -> Result<()> {
             std::thread::scope(|scope| {
                 scope.spawn(|| {
                     let tid = rustix::thread::gettid().as_raw_nonzero();
-                    std::fs::write(&tid_file, format!("{tid}\n"))?;
+                    fs::write(&tid_file, format!("{tid}\n"))?;
                     attempt.make();
                     anyhow::Ok(())
                 });
@@ -209,7 +217,7 @@ fn end_of_process(stage: &Stage) -> Result<()> {
 /// A thread id and a newline, written by whoever has it.
 fn await_tid(file: &std::path::Path) -> Result<Pid> {
     wait::until("a thread", || {
-        let text = std::fs::read_to_string(file).unwrap_or_default();
+        let text = fs::read_to_string(file).unwrap_or_default();
         let Some(tid) = text.strip_suffix('\n') else {
             return Ok(None);
         };
@@ -228,6 +236,59 @@ extern "C" fn connect_in_handler(_signal: i32) {
         *OF_HANDLER.lock().unwrap_or_else(PoisonError::into_inner) = Some(outcome);
     }
     count(0);
+}
+
+/// The descriptor and the address with which [`block_in_handler`] blocks.
+static BLOCKING: OnceLock<(OwnedFd, Sockaddr)> = OnceLock::new();
+
+/// Makes a call that blocks, and one that does not.
+extern "C" fn block_in_handler(_signal: i32) {
+    if let Some((socket, address)) = BLOCKING.get() {
+        let outcome = Attempt::new(socket, address).make();
+        *OF_HANDLER.lock().unwrap_or_else(PoisonError::into_inner) = Some(outcome);
+    }
+}
+
+/// The handler whose call is interrupted returns to a call that is restarted: the handler on top
+/// of both has ended only the one.
+fn interrupted_in_handler(stage: &Stage) -> Result<()> {
+    handle(SIGUSR1, SA_RESTART, block_in_handler)?;
+    handle(SIGUSR2, 0, count)?;
+    let of_handler = FullListener::new(stage, "of the handler")?;
+    let blocking = (unix_stream()?, of_handler.address.clone());
+    let (socket, address) = BLOCKING.get_or_init(|| blocking);
+    let inner = Attempt::new(socket, address);
+    let listener = FullListener::new(stage, "below")?;
+    listener.block(
+        |socket| {
+            let outer = Attempt::new(socket, &listener.address).restarted(1);
+            let outcome = outer.make();
+            let of_handler = OF_HANDLER
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner)
+                .take()
+                .context("no call in the handler")?;
+            ensure!(of_handler.errno == EINTR, "{of_handler:?}");
+            stage.record(&inner, &Caller::me(), &of_handler)?;
+            ensure!(outcome.errno == 0, "{outcome:?}");
+            stage.record(&outer, &Caller::me(), &outcome)
+        },
+        |tid| {
+            // Blocked in the handler's call, once the first call has been left.
+            let descriptor = format!("{:#x}", socket.as_raw_fd());
+            send(tid, SIGUSR1)?;
+            wait::until_true("the handler to block", || {
+                let call = fs::read_to_string(format!(
+                    "/proc/self/task/{}/syscall",
+                    tid.as_raw_nonzero()
+                ))?;
+                Ok(call.split(' ').nth(1) == Some(&descriptor))
+            })?;
+            await_blocked(getpid(), tid)?;
+            send_counted(tid, SIGUSR2)?;
+            await_blocked(getpid(), tid)
+        },
+    )
 }
 
 fn nested(stage: &Stage) -> Result<()> {

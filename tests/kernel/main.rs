@@ -31,6 +31,7 @@ mod flood;
 mod host;
 mod identity;
 mod inflight;
+mod interrupted;
 mod interruption;
 mod ipv6;
 mod lengths;
@@ -57,7 +58,7 @@ use support::{
 };
 
 /// Every case of every file.
-const CASES: [&[Case]; 25] = [
+const CASES: [&[Case]; 26] = [
     blocked::CASES,
     children::CASES,
     differential::CASES,
@@ -68,6 +69,7 @@ const CASES: [&[Case]; 25] = [
     host::CASES,
     identity::CASES,
     inflight::CASES,
+    interrupted::CASES,
     interruption::CASES,
     ipv6::CASES,
     lengths::CASES,

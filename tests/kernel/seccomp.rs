@@ -1,19 +1,25 @@
 //! A call that seccomp denies: the kernel shows its return, never its entry.
 
-use std::io;
+use std::{
+    io,
+    time::{Instant, SystemTime},
+};
 
-use anyhow::{Result, ensure};
+use anyhow::{Context as _, Result, bail, ensure};
 use libc::{
     BPF_ABS, BPF_JEQ, BPF_JMP, BPF_K, BPF_LD, BPF_RET, BPF_W, SECCOMP_RET_ALLOW, SECCOMP_RET_ERRNO,
-    sock_filter,
+    SECCOMP_RET_KILL_PROCESS, SECCOMP_RET_KILL_THREAD, SECCOMP_RET_TRAP, sock_filter,
 };
+use rustix::process::{WaitOptions, waitpid};
 
 use crate::support::{
     case::Case,
+    child::fork,
     memory::Pages,
     sockaddr::{Sockaddr, inet, loopback, unix},
-    stage::{Attempt, Stage},
+    stage::{Attempt, Outcome, Stage},
     syscall::{register, udp},
+    truth::Caller,
 };
 
 pub(crate) const CASES: &[Case] = &[
@@ -31,12 +37,18 @@ const NAMELESS_ERRNO: u16 = 4000;
 /// Denies connect(2) to the current thread by the length of the address: 28 bytes with one errno,
 /// 110 with another. Every other length is allowed.
 fn deny() -> Result<()> {
+    let refuse = |errno: u16| SECCOMP_RET_ERRNO | u32::from(errno);
+    filter(refuse(KNOWN_ERRNO), refuse(NAMELESS_ERRNO))
+}
+
+/// Has seccomp do this to connect(2) of the current thread with an address of 28 bytes, and that
+/// with one of 110.
+fn filter(with_28: u32, with_110: u32) -> Result<()> {
     const NUMBER: u32 = 0;
     // args[2] of struct seccomp_data, lower half.
     const LENGTH: u32 = 32;
     let load = |offset| statement(BPF_LD | BPF_W | BPF_ABS, offset);
-    let refuse = |errno: u16| statement(BPF_RET | BPF_K, SECCOMP_RET_ERRNO | u32::from(errno));
-    let allow = statement(BPF_RET | BPF_K, SECCOMP_RET_ALLOW);
+    let answer = |action| statement(BPF_RET | BPF_K, action);
     let unless = |value, skip| sock_filter {
         jf: skip,
         ..statement(BPF_JMP | BPF_JEQ | BPF_K, value)
@@ -46,10 +58,10 @@ fn deny() -> Result<()> {
         unless(u32::try_from(libc::SYS_connect)?, 5),
         load(LENGTH),
         unless(28, 1),
-        refuse(KNOWN_ERRNO),
+        answer(with_28),
         unless(110, 1),
-        refuse(NAMELESS_ERRNO),
-        allow,
+        answer(with_110),
+        answer(SECCOMP_RET_ALLOW),
     ];
     let program = libc::sock_fprog {
         len: u16::try_from(program.len())?,
@@ -107,6 +119,64 @@ fn denied(stage: &Stage) -> Result<()> {
         .unentered();
     stage.expect_of(KNOWN_ERRNO.into(), &call)?;
     stage.expect(0, &socket, &loopback(9))
+}
+
+/// Answers a trapped call with an errno of its own choice.
+extern "C" fn answer(_signal: i32, _info: *mut libc::siginfo_t, context: *mut libc::c_void) {
+    let context = context.cast::<libc::ucontext_t>();
+    // SAFETY: a handler with SA_SIGINFO gets the context that it returns to, and may change it.
+    let context = unsafe { &mut *context };
+    context.uc_mcontext.gregs[libc::REG_RAX as usize] = -i64::from(libc::EHOSTDOWN);
+}
+
+fn trapped(stage: &Stage) -> Result<()> {
+    // SAFETY: all zero is a valid action: an empty mask.
+    let mut action: libc::sigaction = unsafe { std::mem::zeroed() };
+    action.sa_sigaction = answer as *const () as usize;
+    action.sa_flags = libc::SA_SIGINFO | libc::SA_RESTART;
+    // SAFETY: the action is complete, and nobody asks for the old one.
+    let result = unsafe { libc::sigaction(libc::SIGSYS, &raw const action, std::ptr::null_mut()) };
+    ensure!(result == 0, "no handler: {}", io::Error::last_os_error());
+    filter(SECCOMP_RET_TRAP, SECCOMP_RET_ALLOW)?;
+    let socket = udp()?;
+    for port in 1..=3 {
+        let address = denied_28(port);
+        let call = Attempt::new(&socket, &address).unentered();
+        stage.expect_of(libc::EHOSTDOWN, &call)?;
+        stage.expect(0, &socket, &loopback(port))?;
+    }
+    Ok(())
+}
+
+fn killed(stage: &Stage) -> Result<()> {
+    for action in [
+        SECCOMP_RET_KILL_THREAD,
+        SECCOMP_RET_KILL_PROCESS,
+        SECCOMP_RET_TRAP,
+    ] {
+        let socket = udp()?;
+        let address = denied_28(7);
+        let call = Attempt::new(&socket, &address).unentered().killed();
+        let (before, start) = (SystemTime::now(), Instant::now());
+        let child = fork(|| {
+            filter(action, SECCOMP_RET_ALLOW)?;
+            call.make();
+            bail!("seccomp lets it go on")
+        })?;
+        let (_, status) = waitpid(Some(child), WaitOptions::empty())?.context("no child")?;
+        ensure!(
+            status.terminating_signal() == Some(libc::SIGSYS),
+            "{status:?}"
+        );
+        let id = child.as_raw_nonzero().get();
+        let caller = Caller {
+            pid: id,
+            tid: id,
+            ..Caller::me()
+        };
+        stage.record(&call, &caller, &Outcome::never_returned(before, start))?;
+    }
+    stage.expect(0, &udp()?, &loopback(9))
 }
 
 fn interleaved(stage: &Stage) -> Result<()> {

@@ -26,7 +26,7 @@ use crate::{
     inflight::{self, Arguments, Call, DEPTH_MAX},
     maps::setting,
     report::{End, report},
-    task::{self, SYS_CONNECT, TaskId},
+    task::{self, SYS_CONNECT, SYSCALL_LENGTH, SavedRegisters, TaskId},
 };
 
 const EINTR: i64 = 4;
@@ -80,7 +80,12 @@ pub(crate) fn suspend(id: TaskId, call: &Call, ret: i64, at_ns: u64) {
     call.suspended_ns.set(at_ns);
     call.undecided.set(1);
     call.handlers.set(0);
-    call.stack_pointer.set(stack_pointer());
+    call.other_stack.set(0);
+    let registers = registers();
+    call.stack_pointer
+        .set(registers.map_or(0, |registers| registers.stack_pointer));
+    call.instruction_pointer
+        .set(registers.map_or(0, |registers| registers.instruction_pointer));
 }
 
 /// A thread with suspended calls makes a call with these arguments: is it the last of them, being
@@ -108,8 +113,9 @@ pub(crate) fn resume(id: TaskId, thread: &Call, arguments: Arguments) -> bool {
         } else if last.is_left(stack_pointer) {
             true
         } else if thread.suspended.get() >= DEPTH_MAX {
-            // No room to wait for what becomes of it.
-            false
+            // No room to wait for what becomes of it. So many are not nested: they have been left,
+            // by ways that do not show.
+            true
         } else {
             break;
         };
@@ -150,11 +156,14 @@ fn signal_deliver(ctx: TracePointContext) {
     let flags = read(&ctx, setting!(deliver_sa_flags)).unwrap_or(0);
     if last.undecided.get() != 0 {
         last.undecided.set(0);
-        let interrupted = match -last.suspended_ret.get() {
-            ERESTARTSYS => flags & SA_RESTART == 0,
-            ERESTARTNOHAND | ERESTART_RESTARTBLOCK => true,
-            _ => false,
-        };
+        // An earlier signal without a handler may have decided for a restart already.
+        let open = registers().is_none_or(|registers| registers.result == last.suspended_ret.get());
+        let interrupted = open
+            && match -last.suspended_ret.get() {
+                ERESTARTSYS => flags & SA_RESTART == 0,
+                ERESTARTNOHAND | ERESTART_RESTARTBLOCK => true,
+                _ => false,
+            };
         if interrupted {
             thread.add_suspended(-1);
             let end = End {
@@ -177,8 +186,7 @@ fn signal_deliver(ctx: TracePointContext) {
 fn begin_handler(call: &Call, flags: u64) {
     call.handlers.set(call.handlers.get().wrapping_add(1));
     if flags & SA_ONSTACK != 0 {
-        // Which of two stacks lies higher tells nothing.
-        call.stack_pointer.set(0);
+        call.other_stack.set(1);
     }
 }
 
@@ -195,8 +203,13 @@ fn sys_enter_rt_sigreturn(_ctx: TracePointContext) {
         };
         if !last.is_left(stack_pointer) {
             last.handlers.set(last.handlers.get().saturating_sub(1));
-            if last.handlers.get() == 0 && last.suspended_ret.get() == SYS_CONNECT {
+            if last.handlers.get() != 0 {
+                return;
+            }
+            if last.suspended_ret.get() == SYS_CONNECT {
                 answered_by_handler(id, thread, last, stack_pointer);
+            } else if !last.goes_on(stack_pointer) {
+                never_returned(id, thread, last, 1);
             }
             return;
         }
@@ -219,11 +232,7 @@ fn last_suspended(tid: u32) -> Option<(&'static Call, &'static Call)> {
 #[inline(always)]
 fn answered_by_handler(id: TaskId, thread: &Call, last: &Call, stack_pointer: u64) {
     thread.add_suspended(-1);
-    let answer = if stack_pointer == 0 {
-        None
-    } else {
-        task::result_after_handler(stack_pointer)
-    };
+    let answer = task::result_after_handler(stack_pointer);
     let end = End {
         ret: answer.unwrap_or(-ENOSYS),
         at_ns: last.suspended_ns.get(),
@@ -234,11 +243,28 @@ fn answered_by_handler(id: TaskId, thread: &Call, last: &Call, stack_pointer: u6
 
 impl Call {
     /// Whether a suspended call was left by a jump, though its handler has not returned: the
-    /// thread's stack has shrunk to where it was, so the handler's frame is gone.
+    /// thread's stack has shrunk to where it was, so the handler's frame is gone. If the handler has
+    /// a stack of its own, which of the two lies higher tells nothing; but nothing that it calls
+    /// stands exactly where the interrupted call stood.
     #[inline(always)]
     const fn is_left(&self, stack_pointer: u64) -> bool {
         let frame = self.stack_pointer.get();
-        frame != 0 && stack_pointer >= frame
+        frame != 0
+            && if self.other_stack.get() == 0 {
+                stack_pointer >= frame
+            } else {
+                stack_pointer == frame
+            }
+    }
+
+    /// Whether the last handler returns to where the call is made again, and not elsewhere, as it
+    /// can by changing the context that it returns to.
+    #[inline(always)]
+    fn goes_on(&self, stack_pointer: u64) -> bool {
+        let made = self.instruction_pointer.get();
+        made == 0
+            || task::instruction_after_handler(stack_pointer)
+                .is_none_or(|next| next == made.wrapping_sub(SYSCALL_LENGTH))
     }
 }
 
@@ -265,12 +291,15 @@ fn never_returned(id: TaskId, thread: &Call, last: &Call, killed: u8) {
 
 #[inline(always)]
 fn stack_pointer() -> u64 {
-    if setting!(task_registers) != 0
-        && let Some(registers) = task::registers()
-    {
-        registers.stack_pointer
+    registers().map_or(0, |registers| registers.stack_pointer)
+}
+
+#[inline(always)]
+fn registers() -> Option<SavedRegisters> {
+    if setting!(task_registers) != 0 {
+        task::registers()
     } else {
-        0
+        None
     }
 }
 

@@ -1,0 +1,187 @@
+//! The test's side: the truth of an interrupted call against its event.
+
+use std::collections::BTreeMap;
+
+use anyhow::{Context as _, Result, ensure};
+use serde_json::{Map, Value};
+
+use super::truth::{Line, Window};
+use crate::support::{
+    agent::{Agent, Command},
+    case::Case,
+    compare,
+    hook::{Hook, Returns},
+    observation::{Event, Observation},
+    scratch::Scratch,
+    truth::{Call, FILE},
+};
+
+/// See [`Verdict::assert_bounded`].
+pub(super) const BEYOND: &str = "beyond ";
+
+/// A run of the agent, what was made, and what the kernel hook showed.
+#[derive(Debug)]
+pub(super) struct Verdict {
+    /// Calls and events in the order in which they began. They end in another order: a handler's
+    /// call ends before the one that it interrupts.
+    pub(super) observation: Observation,
+    lines: Vec<Line>,
+    returns: Returns,
+}
+
+/// Observes the program, and finds exactly its calls.
+pub(super) fn exact(case: &Case) -> Result<()> {
+    Verdict::of(case, "", &[])?.assert_exact()
+}
+
+impl Verdict {
+    /// Observes the program to its end.
+    pub(super) fn of(case: &Case, role: &str, options: &[&str]) -> Result<Self> {
+        let (scratch, hook) = (Scratch::new()?, Hook::new()?);
+        let command = Command::run(options, case.command(&scratch, role)?);
+        let observation = Agent::start(&scratch, &command)?.end()?;
+        Self::new(observation, &scratch, &hook)
+    }
+
+    /// When the agent has ended.
+    pub(super) fn new(
+        mut observation: Observation,
+        scratch: &Scratch,
+        hook: &Hook,
+    ) -> Result<Self> {
+        let text = scratch.text(FILE)?;
+        let lines = text.lines().map(serde_json::from_str);
+        let mut lines: Vec<Line> = lines.collect::<Result<_, _>>()?;
+        lines.sort_by_key(|line| line.call.before);
+        observation.truth.sort_by_key(|call| call.before);
+        let mut connects = Vec::new();
+        for event in observation.connects {
+            connects.push((entered(&event)?, event));
+        }
+        connects.sort_by_key(|&(entered, _)| entered);
+        observation.connects = connects.into_iter().map(|(_, event)| event).collect();
+        Ok(Self {
+            observation,
+            lines,
+            returns: hook.returns()?,
+        })
+    }
+
+    /// The events are exactly the calls, and account for every return that the hook has shown.
+    pub(super) fn assert_exact(&self) -> Result<()> {
+        self.assert_exact_events()?;
+        self.assert_every_return()
+    }
+
+    /// The same, where the hook has shown more than the agent could see.
+    pub(super) fn assert_exact_events(&self) -> Result<()> {
+        self.observation.assert_exact()?;
+        self.assert_moments(|_| true)
+    }
+
+    /// The events are exactly those calls that the agent was asked for.
+    pub(super) fn assert_exactly(&self, asked: impl Fn(&Call) -> bool) -> Result<()> {
+        self.observation.assert_exactly(&asked)?;
+        self.assert_moments(asked)
+    }
+
+    /// Each event is timed from its call's first entry to its last return.
+    fn assert_moments(&self, asked: impl Fn(&Call) -> bool) -> Result<()> {
+        let mut threads = self.observation.threads()?;
+        for events in threads.values_mut() {
+            events.reverse();
+        }
+        for Line { call, window } in self.lines.iter().filter(|line| asked(&line.call)) {
+            let tid = call.keys.get("thread.id").and_then(Value::as_i64);
+            let events = tid.and_then(|tid| threads.get_mut(&tid));
+            let event = events.and_then(Vec::pop).context("no event")?;
+            if let Some(Window {
+                entered: entry,
+                ended: end,
+            }) = *window
+            {
+                let entered = entered(event)?;
+                ensure!(
+                    (entry.0..=entry.1).contains(&entered),
+                    "entered at {entered}, instead of within {entry:?}: {event:?}"
+                );
+                let ended = entered + event.integer("duration_ns")?.cast_unsigned();
+                ensure!(
+                    (end.0..=end.1).contains(&ended),
+                    "ended at {ended}, instead of within {end:?}: {event:?}"
+                );
+            }
+        }
+        Ok(())
+    }
+
+    /// The same, but for calls to names that begin with [`BEYOND`]: they are further than calls of
+    /// one thread are kept. Of them, nothing is lost or mixed up: their returns are all there, the
+    /// last of each with what its caller got.
+    pub(super) fn assert_bounded(&self) -> Result<()> {
+        self.observation.assert_nothing_lost()?;
+        self.assert_every_return()?;
+        let of = |keys: &Map<String, Value>| {
+            let tid = keys.get("thread.id").cloned().unwrap_or_default();
+            let name = keys.get("network.peer.address").and_then(Value::as_str);
+            (tid, name.unwrap_or_default().to_owned())
+        };
+        let is_beyond = |keys: &Map<String, Value>| {
+            let (_, name) = of(keys);
+            name.trim_start_matches('@').starts_with(BEYOND)
+        };
+        let Observation {
+            truth, connects, ..
+        } = &self.observation;
+        let kept = connects.iter().filter(|event| !is_beyond(&event.0));
+        compare::exact(truth.iter().filter(|call| !is_beyond(&call.keys)), kept)?;
+        for call in truth.iter().filter(|call| is_beyond(&call.keys)) {
+            let of_call = |event: &&Event| of(&event.0) == of(&call.keys);
+            let last = connects.iter().rfind(of_call).context("no event")?;
+            for key in ["fd", "addrlen", "errno"] {
+                ensure!(
+                    last.0.get(key) == call.keys.get(key),
+                    "{key}: the call had {call:?}, the event {last:?}"
+                );
+            }
+        }
+        Ok(())
+    }
+
+    /// Every return that the hook has shown is the last of an event, or was followed by one of its
+    /// restarts.
+    pub(super) fn assert_every_return(&self) -> Result<()> {
+        let mut seen = BTreeMap::new();
+        for event in &self.observation.connects {
+            let returns = 1 + restarts(event);
+            *seen.entry(event.integer("thread.id")?).or_default() += returns;
+        }
+        let made = self.returns.iter();
+        let made: BTreeMap<i64, usize> = made.map(|(&tid, all)| (tid, all.len())).collect();
+        ensure!(
+            seen == made,
+            "the hook has shown these returns by thread: {:?}, the events tell of {seen:?}",
+            self.returns
+        );
+        Ok(())
+    }
+}
+
+pub(super) fn restarts(event: &Event) -> usize {
+    let restarts = event.0.get("restarts").and_then(Value::as_u64);
+    restarts
+        .and_then(|restarts| restarts.try_into().ok())
+        .unwrap_or(0)
+}
+
+/// When the kernel saw the call begin, `CLOCK_MONOTONIC` in ns: the id begins with it.
+fn entered(event: &Event) -> Result<u64> {
+    let id = event.text("id")?;
+    let (entered, tid) = id.split_once('-').context("an id of another form")?;
+    let tid = i64::from_str_radix(tid, 16)?;
+    ensure!(
+        tid == event.integer("thread.id")?,
+        "the id names another thread: {event:?}"
+    );
+    Ok(u64::from_str_radix(entered, 16)?)
+}
