@@ -255,7 +255,7 @@ fn interrupted_in_handler(stage: &Stage) -> Result<()> {
     handle(SIGUSR1, SA_RESTART, block_in_handler)?;
     handle(SIGUSR2, 0, count)?;
     let of_handler = FullListener::new(stage, "of the handler")?;
-    let blocking = (unix_stream()?, of_handler.address.clone());
+    let blocking = (unix_stream()?, of_handler.address);
     let (socket, address) = BLOCKING.get_or_init(|| blocking);
     let inner = Attempt::new(socket, address);
     let listener = FullListener::new(stage, "below")?;
