@@ -20,7 +20,8 @@ pub(crate) const CASES: &[Case] = &[
         "trace_sees_a_program_that_it_did_not_start",
         trace,
         stranger,
-    ),
+    )
+    .alone(),
     Case::new(
         "agents_at_the_same_time_all_see_everything",
         several,

@@ -136,7 +136,8 @@ pub(crate) const CASES: &[Case] = &[
         "interrupted_calls_are_traced_of_the_whole_host",
         many::assert_traced,
         many::of_each_kind,
-    ),
+    )
+    .alone(),
     Case::new(
         "interrupted_calls_of_dead_threads_leave_nothing_behind",
         many::assert_small_table,

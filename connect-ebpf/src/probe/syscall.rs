@@ -43,7 +43,8 @@ fn sys_enter_connect(ctx: TracePointContext) {
         field(&ctx, ENTER_ADDRLEN),
     ]);
     // A call that is restarted is known already; it passed the filter when it was new.
-    if let Some(thread) = inflight::thread(id.tid)
+    let thread = inflight::thread(id.tid);
+    if let Some(thread) = thread
         && thread.suspended.get() != 0
         && interruption::resume(id, thread, arguments)
     {
@@ -52,9 +53,13 @@ fn sys_enter_connect(ctx: TracePointContext) {
     if !filter::task(id) {
         return;
     }
-    // A full table is counted at the return, where the call is known to have happened.
-    let Ok(call) = this_call(id.tid) else {
-        return;
+    let call = match thread {
+        Some(thread) if thread.suspended.get() == 0 => thread,
+        _ => match this_call(id.tid) {
+            Ok(call) => call,
+            // Counted at the return, where the call is known to have happened.
+            Err(_full) => return,
+        },
     };
     call.begin(arguments, KNOWN_ENTRY | KNOWN_ARGUMENTS, ADDRESS_AT_ENTRY);
     call.active.set(1);
