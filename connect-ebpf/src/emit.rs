@@ -6,18 +6,36 @@ use core::mem::MaybeUninit;
 use aya_ebpf::bindings::{BPF_RB_FORCE_WAKEUP, BPF_RB_NO_WAKEUP, BPF_RB_PROD_POS};
 use connect_ebpf::loss::KernelLoss;
 
-use crate::maps::{LOSSES, RECORDS, setting};
+use crate::{
+    atomic::increment,
+    maps::{LOSSES, RECORDS, setting},
+};
 
 /// Reserves a record, has it filled, and submits it; counts [`KernelLoss::RingFull`] where the
 /// ring buffer has no room.
 #[inline(always)]
 pub(crate) fn emit<T: 'static>(fill: impl FnOnce(&mut MaybeUninit<T>)) {
+    emit_if(fill, || true);
+}
+
+/// The same, if it turns out, when the record is filled, that it is ours to submit.
+#[inline(always)]
+pub(crate) fn emit_if<T: 'static>(
+    fill: impl FnOnce(&mut MaybeUninit<T>),
+    is_ours: impl FnOnce() -> bool,
+) {
     let Some(mut record) = RECORDS.reserve::<T>(0) else {
-        count(KernelLoss::RingFull);
+        if is_ours() {
+            count(KernelLoss::RingFull);
+        }
         return;
     };
     fill(&mut record);
-    record.submit(wakeup(size_of::<T>() as u64));
+    if is_ours() {
+        record.submit(wakeup(size_of::<T>() as u64));
+    } else {
+        record.discard(u64::from(BPF_RB_NO_WAKEUP));
+    }
 }
 
 /// A wake-up costs more than everything else here together, so the agent's timer does the work,
@@ -44,10 +62,10 @@ pub(crate) fn count(reason: KernelLoss) -> bool {
     let Some(counter) = LOSSES.get_ptr_mut(reason.index()) else {
         return true;
     };
-    // SAFETY: the pointer is the map's own and its elements are never removed. A plain addition is
-    // exact: the element is this CPU's, preemption is off, and the kernel runs no second
-    // tracepoint program on a CPU while one is running (`bpf_prog_active`).
+    // SAFETY: the pointer is the map's own and its elements are never removed.
     let counter = unsafe { &mut *counter };
-    *counter += 1;
-    *counter == 1
+    let first = *counter == 0;
+    // Atomic, as a softirq may count in the middle of it.
+    increment(counter);
+    first
 }

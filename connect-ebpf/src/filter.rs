@@ -1,11 +1,10 @@
 //! Whom and what to report. Every question is about a frozen setting first, so that a filter that
 //! is not used costs nothing.
 
-use core::cell::Cell;
-
-use connect_ebpf::{record::ADDRESS_MAX, settings::ANY};
+use connect_ebpf::{record::OUTCOME_ESTABLISHED, settings::ANY};
 
 use crate::{
+    inflight::Call,
     maps::{LINEAGE, setting},
     task::{self, TaskId},
 };
@@ -25,17 +24,29 @@ pub(crate) fn task(id: TaskId) -> bool {
     setting!(lineage) == 0 || LINEAGE.get_ptr(&id.tid).is_some()
 }
 
-/// Whether a call that ended with `ret`, for an address of which `address_len` bytes are known, is
-/// reported.
+/// Whether a call that ended with `ret` is reported.
 #[inline(always)]
-pub(crate) fn call(ret: i64, address: &Cell<[u8; ADDRESS_MAX]>, address_len: u64) -> bool {
+pub(crate) fn call(call: &Call, ret: i64) -> bool {
     if setting!(failed) != 0 && (ret == 0 || ret == -EINPROGRESS) {
         return false;
     }
+    family(call)
+}
+
+/// Whether calls for an address of this family are reported.
+#[inline(always)]
+pub(crate) fn family(call: &Call) -> bool {
     if setting!(family) == ANY {
         return true;
     }
     // SAFETY: an address begins with its family, and the cell is wider.
-    let family = unsafe { address.as_ptr().cast::<u16>().read_unaligned() };
-    address_len >= 2 && setting!(family) == u32::from(family)
+    let family = unsafe { call.address.as_ptr().cast::<u16>().read_unaligned() };
+    call.address_len.get() >= 2 && setting!(family) == u32::from(family)
+}
+
+/// Whether this outcome of an attempt is reported. Whoever asks for failures wants to know of what
+/// was given up, too: it is how a caller's own timeout looks.
+#[inline(always)]
+pub(crate) fn outcome(outcome: u8) -> bool {
+    setting!(failed) == 0 || outcome != OUTCOME_ESTABLISHED
 }

@@ -7,9 +7,9 @@
 use core::cell::Cell;
 
 use aya_ebpf::helpers::generated::bpf_probe_read_user;
-use connect_ebpf::record::{ADDRESS_MAX, ADDRESS_NOT_READ, COMM_LEN};
+use connect_ebpf::record::{ADDRESS_MAX, ADDRESS_NOT_READ, COMM_LEN, TRANSPORT_UNKNOWN};
 
-use crate::{maps::INFLIGHT, task};
+use crate::{maps::INFLIGHT, socket, task};
 
 /// How many calls of one thread are kept: one under way and the ones that its signal handlers
 /// interrupted.
@@ -65,6 +65,20 @@ pub(crate) struct Call {
     pub(crate) uid: Cell<u32>,
     /// Not 0: a handler that began since the call was suspended has a stack of its own.
     pub(crate) other_stack: Cell<u32>,
+    /// Address of the `struct sock` that the descriptor named; 0 where it is not known.
+    pub(crate) sk: Cell<u64>,
+    /// Number of that socket's inode.
+    pub(crate) inode: Cell<u64>,
+    /// Address of the `struct sock` that has begun to connect in this call; 0 while none has.
+    pub(crate) attempt_sk: Cell<u64>,
+    /// cgroup v2 id, once it is needed.
+    pub(crate) cgroup_id: Cell<u64>,
+    /// What the socket is: `TRANSPORT_*`.
+    pub(crate) transport: Cell<u8>,
+    /// Not 0: the socket had begun to connect before.
+    pub(crate) begun: Cell<u8>,
+    /// Always 0.
+    padding: [u8; 6],
     /// Task name at entry.
     pub(crate) comm: Cell<[u8; COMM_LEN]>,
     /// The address.
@@ -95,6 +109,13 @@ static IDLE: Call = Call {
     undecided: Cell::new(0),
     uid: Cell::new(0),
     other_stack: Cell::new(0),
+    sk: Cell::new(0),
+    inode: Cell::new(0),
+    attempt_sk: Cell::new(0),
+    cgroup_id: Cell::new(0),
+    transport: Cell::new(TRANSPORT_UNKNOWN),
+    begun: Cell::new(0),
+    padding: [0; 6],
     comm: Cell::new([0; COMM_LEN]),
     address: Cell::new([0; ADDRESS_MAX]),
 };
@@ -111,6 +132,18 @@ pub(crate) fn thread(tid: u32) -> Option<&'static Call> {
 #[inline(always)]
 pub(crate) fn thread_or_new(tid: u32) -> Result<&'static Call, i32> {
     existing_or_new(Key { tid, depth: 0 })
+}
+
+/// The call that the thread is in, if its entry was seen, and so passed the filter.
+#[inline(always)]
+pub(crate) fn under_way(tid: u32) -> Option<&'static Call> {
+    let thread = thread(tid)?;
+    let call = if thread.suspended.get() == 0 {
+        thread
+    } else {
+        nested(tid, thread.suspended.get())?
+    };
+    (call.active.get() != 0).then_some(call)
 }
 
 /// A call that stands on `depth` suspended ones.
@@ -181,6 +214,21 @@ impl Call {
         self.read_address(source);
         self.comm.set(task::comm());
         self.uid.set(task::uid());
+        self.attempt_sk.set(0);
+        self.look_at_socket();
+    }
+
+    /// Before the kernel does: another thread may close the descriptor any time.
+    #[inline(always)]
+    fn look_at_socket(&self) {
+        let (sk, inode, transport, begun) = match socket::of(self.fd.get()) {
+            Some(socket) => (socket.sk, socket.inode, socket.transport, socket.begun),
+            None => (0, 0, TRANSPORT_UNKNOWN, 0),
+        };
+        self.sk.set(sk);
+        self.inode.set(inode);
+        self.transport.set(transport);
+        self.begun.set(begun);
     }
 
     /// Whether these are the arguments that the call began with.

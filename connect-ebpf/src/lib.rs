@@ -1,6 +1,7 @@
 //! What crosses between kernel and agent: the contract, once, for both sides.
 //!
 //! * [`record`]: what the kernel writes into the ring buffer, one struct per kind.
+//! * [`attempt`]: what the kernel keeps of an attempt that is not settled.
 //! * [`loss`]: why a record could not be written, counted per CPU.
 //! * [`settings`]: what the agent fixes before the kernel object is loaded.
 //!
@@ -9,6 +10,7 @@
 
 #![no_std]
 
+pub mod attempt;
 pub mod loss;
 pub mod record;
 pub mod settings;

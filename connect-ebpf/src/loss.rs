@@ -17,11 +17,23 @@ pub enum KernelLoss {
     /// The table of observed tasks had no room, so a task of `run` was not followed. One per task:
     /// how many calls it makes is not known.
     LineageFull = 2,
+    /// The table of attempts under way had no room, so what becomes of one is not told. One per
+    /// attempt; the call itself is.
+    AttemptsFull = 3,
+    /// The kernel did not run our hook when an attempt was settled, which shows when its socket
+    /// begins another. One per attempt.
+    OutcomeMissed = 4,
 }
 
 impl KernelLoss {
     /// Every reason, in the order of its index.
-    pub const ALL: [Self; 3] = [Self::RingFull, Self::InflightFull, Self::LineageFull];
+    pub const ALL: [Self; 5] = [
+        Self::RingFull,
+        Self::InflightFull,
+        Self::LineageFull,
+        Self::AttemptsFull,
+        Self::OutcomeMissed,
+    ];
 
     /// Name of the reason in events and metrics.
     #[must_use]
@@ -30,6 +42,8 @@ impl KernelLoss {
             Self::RingFull => "ring_full",
             Self::InflightFull => "inflight_full",
             Self::LineageFull => "lineage_full",
+            Self::AttemptsFull => "attempts_full",
+            Self::OutcomeMissed => "outcome_missed",
         }
     }
 

@@ -2,10 +2,11 @@
 //!
 //! `probe/` holds one file per way of seeing; everything else serves it: [`filter`] decides who is
 //! reported, [`inflight`] keeps a call between its entry and its end, [`report`] makes a record of
-//! it, [`emit`] puts the record into the ring buffer and counts what did not fit.
+//! it, [`settlement`] follows what becomes of it, [`emit`] puts the record into the ring buffer and counts what did not fit.
 
 #![no_std]
 #![no_main]
+#![feature(asm_experimental_arch)]
 #![expect(
     clippy::cast_possible_truncation,
     reason = "helpers and contexts pack two 32-bit values into 64 bits; which half is meant is said"
@@ -19,12 +20,15 @@
     reason = "aya-ebpf's macros hand the context over by value"
 )]
 
+mod atomic;
 mod emit;
 mod filter;
 mod inflight;
 mod maps;
 mod probe;
 mod report;
+mod settlement;
+mod socket;
 mod task;
 
 /// `bpf_probe_read_kernel` and others are for GPL-compatible programs only.

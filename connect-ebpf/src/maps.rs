@@ -3,9 +3,10 @@
 use aya_ebpf::{
     Global,
     macros::map,
-    maps::{HashMap, PerCpuArray, RingBuf},
+    maps::{HashMap, LruHashMap, PerCpuArray, RingBuf},
 };
 use connect_ebpf::{
+    attempt::{ATTEMPTS_ENTRIES, Attempt, IDENTITIES_ENTRIES, Identity},
     loss,
     settings::{INFLIGHT_ENTRIES, LINEAGE_ENTRIES, RING_BYTES, Settings},
 };
@@ -33,14 +34,28 @@ pub(crate) static INFLIGHT: HashMap<Key, Call> = HashMap::with_max_entries(INFLI
 #[map]
 pub(crate) static LINEAGE: HashMap<u32, u32> = HashMap::with_max_entries(LINEAGE_ENTRIES, 0);
 
+/// Attempts that are not settled, by the address of their `struct sock`.
+#[map]
+pub(crate) static ATTEMPTS: HashMap<u64, Attempt> =
+    HashMap::with_max_entries(ATTEMPTS_ENTRIES, 0);
+
+/// The attempt that a socket has made last, by the address of its `struct sock`.
+#[map]
+pub(crate) static IDENTITIES: LruHashMap<u64, Identity> =
+    LruHashMap::with_max_entries(IDENTITIES_ENTRIES, 0);
+
+/// Where an attempt is put together, as the stack has 512 bytes.
+#[map]
+pub(crate) static NEW_ATTEMPT: PerCpuArray<Attempt> = PerCpuArray::with_max_entries(1, 0);
+
 /// One field of the settings: `setting!(pid)`. Loads only that field, and volatile, as the value
 /// at compile time is not the value at run time.
 macro_rules! setting {
-    ($field:ident) => {{
+    ($($field:ident).+) => {{
         let settings =
             (&raw const $crate::maps::SETTINGS).cast::<connect_ebpf::settings::Settings>();
         // SAFETY: `Global` is a transparent wrapper of the settings.
-        let field = unsafe { &raw const (*settings).$field };
+        let field = unsafe { &raw const (*settings).$($field).+ };
         // SAFETY: the static is initialised, aligned and never written.
         unsafe { core::ptr::read_volatile(field) }
     }};

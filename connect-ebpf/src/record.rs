@@ -8,7 +8,7 @@
 pub const RECORDS_MAP: &str = "RECORDS";
 
 /// Version of the layouts in this file; a record of another version is not decoded.
-pub const VERSION: u16 = 1;
+pub const VERSION: u16 = 2;
 
 /// Largest address that `connect(2)` accepts, in bytes: `sizeof(struct sockaddr_storage)`
 /// (`_K_SS_MAXSIZE` in the kernel's `include/uapi/linux/socket.h`).
@@ -19,6 +19,8 @@ pub const COMM_LEN: usize = 16;
 
 /// [`Header::kind`] of a [`Connect`].
 pub const KIND_CONNECT: u16 = 1;
+/// [`Header::kind`] of an [`Outcome`].
+pub const KIND_OUTCOME: u16 = 2;
 
 /// First bytes of every record.
 #[cfg_attr(
@@ -33,7 +35,7 @@ pub const KIND_CONNECT: u16 = 1;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(C)]
 pub struct Header {
-    /// Which struct this is: [`KIND_CONNECT`].
+    /// Which struct this is: `KIND_*`.
     pub kind: u16,
     /// [`VERSION`] of the layout.
     pub version: u16,
@@ -41,27 +43,133 @@ pub struct Header {
     pub length: u32,
 }
 
-/// [`Connect::via`]: the native `connect` system call.
+/// [`Call::via`]: the native `connect` system call.
 pub const VIA_SYSCALL: u8 = 1;
 
-/// [`Connect::address_source`]: the address was not read; [`Connect::address_len`] is 0.
+/// [`Call::address_source`]: the address was not read; [`Call::address_len`] is 0.
 pub const ADDRESS_NOT_READ: u8 = 0;
-/// [`Connect::address_source`]: read from the caller's memory when the call was entered.
+/// [`Call::address_source`]: read from the caller's memory when the call was entered.
 pub const ADDRESS_AT_ENTRY: u8 = 1;
-/// [`Connect::address_source`]: read from the caller's memory when the call returned.
+/// [`Call::address_source`]: read from the caller's memory when the call returned.
 pub const ADDRESS_AT_EXIT: u8 = 2;
 
-/// [`Connect::known`]: the entry of the call was seen, so [`Connect::entered_ns`] and
+/// [`Call::known`]: the entry of the call was seen, so [`Call::entered_ns`] and
 /// [`Connect::duration_ns`] are true.
 pub const KNOWN_ENTRY: u8 = 1 << 0;
-/// [`Connect::known`]: [`Connect::fd`] and [`Connect::addrlen`] are true.
+/// [`Call::known`]: [`Call::fd`] and [`Call::addrlen`] are true.
 pub const KNOWN_ARGUMENTS: u8 = 1 << 1;
+
+/// [`Connect::transport`]: the descriptor is no socket, or nobody looked.
+pub const TRANSPORT_UNKNOWN: u8 = 0;
+/// Transport: TCP.
+pub const TRANSPORT_TCP: u8 = 1;
+/// Transport: UDP.
+pub const TRANSPORT_UDP: u8 = 2;
+/// Transport: a unix domain socket, of any type.
+pub const TRANSPORT_UNIX: u8 = 3;
+/// Transport: Multipath TCP.
+pub const TRANSPORT_MPTCP: u8 = 4;
+/// Transport: SCTP.
+pub const TRANSPORT_SCTP: u8 = 5;
+/// Transport: DCCP.
+pub const TRANSPORT_DCCP: u8 = 6;
+/// Transport: UDP-Lite.
+pub const TRANSPORT_UDPLITE: u8 = 7;
+/// Transport: ICMP or ICMPv6 of a "ping socket" (icmp(7)).
+pub const TRANSPORT_ICMP: u8 = 8;
+/// Transport: none, a raw socket of IPv4 or IPv6.
+pub const TRANSPORT_RAW: u8 = 9;
+/// Transport: SMC, which begins as TCP.
+pub const TRANSPORT_SMC: u8 = 10;
+/// Transport: none of the others; the family of the address says what is known.
+pub const TRANSPORT_OTHER: u8 = 11;
+
+/// [`Outcome::outcome`]: not settled yet. In no record, only in [`crate::attempt::Attempt`].
+pub const OUTCOME_NONE: u8 = 0;
+/// [`Outcome::outcome`]: the connection is there.
+pub const OUTCOME_ESTABLISHED: u8 = 1;
+/// [`Outcome::outcome`]: it failed, with [`Outcome::errno`] if that could be read.
+pub const OUTCOME_FAILED: u8 = 2;
+/// [`Outcome::outcome`]: the application gave up first.
+pub const OUTCOME_ABANDONED: u8 = 3;
+
+/// A connect call: who made it, and with which arguments. The same in every record.
+#[cfg_attr(
+    feature = "user",
+    derive(
+        zerocopy::FromBytes,
+        zerocopy::IntoBytes,
+        zerocopy::KnownLayout,
+        zerocopy::Immutable
+    )
+)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(C)]
+pub struct Call {
+    /// When the call was entered, `CLOCK_MONOTONIC` in ns; when it returned, without
+    /// [`KNOWN_ENTRY`].
+    pub entered_ns: u64,
+    /// cgroup v2 id of the calling task (`bpf_get_current_cgroup_id`).
+    pub cgroup_id: u64,
+    /// Process id (the kernel's tgid), in the initial pid namespace.
+    pub pid: u32,
+    /// Thread id (the kernel's pid), in the initial pid namespace.
+    pub tid: u32,
+    /// Real user id, in the initial user namespace.
+    pub uid: u32,
+    /// First argument of the call.
+    pub fd: i32,
+    /// Third argument of the call, as passed.
+    pub addrlen: i32,
+    /// How many bytes of [`Self::address`] are the caller's: 0 to [`ADDRESS_MAX`].
+    pub address_len: u8,
+    /// When the address was read: `ADDRESS_*`.
+    pub address_source: u8,
+    /// How the call was made: `VIA_*`.
+    pub via: u8,
+    /// Which fields could be learned: `KNOWN_*`, or-ed.
+    pub known: u8,
+    /// Task name when the call was entered, ended by a NUL.
+    pub comm: [u8; COMM_LEN],
+    /// The address passed; bytes from [`Self::address_len`] on mean nothing.
+    pub address: [u8; ADDRESS_MAX],
+}
+
+/// Both ends of an internet socket, as the kernel has them.
+///
+/// Source: `struct sock_common` and `struct inet_sock` (`include/net/sock.h`,
+/// `include/net/inet_sock.h`), or tracepoint `sock:inet_sock_set_state`.
+#[cfg_attr(
+    feature = "user",
+    derive(
+        zerocopy::FromBytes,
+        zerocopy::IntoBytes,
+        zerocopy::KnownLayout,
+        zerocopy::Immutable
+    )
+)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[repr(C)]
+pub struct Endpoints {
+    /// Family of the socket: `AF_INET` (2) or `AF_INET6` (10); 0 where nothing is known.
+    pub family: u16,
+    /// Local port, in host byte order; 0 if none is bound.
+    pub local_port: u16,
+    /// Peer's port, in host byte order.
+    pub peer_port: u16,
+    /// Always 0.
+    pub reserved: u16,
+    /// Local address, in network byte order: 4 bytes of IPv4, or 16 of IPv6.
+    pub local_address: [u8; 16],
+    /// The peer's, which may not be the one that was passed.
+    pub peer_address: [u8; 16],
+}
 
 /// One connect call of the application that is over, however often the kernel restarted it.
 ///
 /// Source: tracepoints `syscalls:sys_enter_connect` and `syscalls:sys_exit_connect`; for a call that a
 /// signal interrupted, also `signal:signal_deliver`, `syscalls:sys_enter_rt_sigreturn` and
-/// `sched:sched_process_exit`.
+/// `sched:sched_process_exit`; for TCP, also `sock:inet_sock_set_state`.
 #[cfg_attr(
     feature = "user",
     derive(
@@ -76,46 +184,74 @@ pub const KNOWN_ARGUMENTS: u8 = 1 << 1;
 pub struct Connect {
     /// Kind [`KIND_CONNECT`].
     pub header: Header,
-    /// When the call was entered, `CLOCK_MONOTONIC` in ns; when it returned, without
-    /// [`KNOWN_ENTRY`].
-    pub entered_ns: u64,
+    /// The call.
+    pub call: Call,
     /// Time from the first entry to the last return, in ns; 0 without [`KNOWN_ENTRY`].
     pub duration_ns: u64,
     /// What the application got: 0, or a negated errno.
     pub ret: i64,
-    /// cgroup v2 id of the calling task (`bpf_get_current_cgroup_id`).
-    pub cgroup_id: u64,
-    /// Process id (the kernel's tgid), in the initial pid namespace.
-    pub pid: u32,
-    /// Thread id (the kernel's pid), in the initial pid namespace.
-    pub tid: u32,
-    /// Real user id, in the initial user namespace.
-    pub uid: u32,
-    /// First argument of the call.
-    pub fd: i32,
-    /// Third argument of the call, as passed.
-    pub addrlen: i32,
+    /// Time from the first segment's SYN to the established connection, in ns; 0 where the call did
+    /// not establish one.
+    pub handshake_ns: u64,
+    /// [`Call::entered_ns`] of the call that began the attempt that this call began, or asks for;
+    /// 0 where there is none.
+    pub attempt_entered_ns: u64,
+    /// [`Call::tid`] of the same.
+    pub attempt_tid: u32,
     /// How often the kernel restarted the call after a signal.
     pub restarts: u32,
-    /// How many bytes of [`Self::address`] are the caller's: 0 to [`ADDRESS_MAX`].
-    pub address_len: u8,
-    /// When the address was read: `ADDRESS_*`.
-    pub address_source: u8,
-    /// How the call was made: `VIA_*`.
-    pub via: u8,
-    /// Which fields could be learned: `KNOWN_*`, or-ed.
-    pub known: u8,
     /// 1: the call never returned to the application; [`Self::ret`] is what the kernel would have
     /// looked at next. Otherwise 0.
     pub killed: u8,
+    /// What the socket is: `TRANSPORT_*`.
+    pub transport: u8,
+    /// 1: the attempt goes on, and an [`Outcome`] will follow. Otherwise 0.
+    pub unsettled: u8,
     /// Always 0.
-    pub reserved: [u8; 3],
-    /// Task name when the call was entered, ended by a NUL.
-    pub comm: [u8; COMM_LEN],
-    /// The address passed; bytes from [`Self::address_len`] on mean nothing.
-    pub address: [u8; ADDRESS_MAX],
+    pub reserved: [u8; 5],
+    /// Both ends of the socket.
+    pub endpoints: Endpoints,
+}
+
+/// What became of an attempt that its connect call left unsettled.
+///
+/// Source: tracepoint `sock:inet_sock_set_state`, and `sk_err` of the socket.
+#[cfg_attr(
+    feature = "user",
+    derive(
+        zerocopy::FromBytes,
+        zerocopy::IntoBytes,
+        zerocopy::KnownLayout,
+        zerocopy::Immutable
+    )
+)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(C)]
+pub struct Outcome {
+    /// Kind [`KIND_OUTCOME`].
+    pub header: Header,
+    /// The call that began the attempt.
+    pub call: Call,
+    /// When the attempt was settled, `CLOCK_MONOTONIC` in ns.
+    pub settled_ns: u64,
+    /// What that call returned: 0, or a negated errno.
+    pub ret: i64,
+    /// Why it failed; 0 where that is not known, or it did not fail.
+    pub errno: u32,
+    /// What became of it: `OUTCOME_*`.
+    pub outcome: u8,
+    /// What the socket is: `TRANSPORT_*`.
+    pub transport: u8,
+    /// Always 0.
+    pub reserved: [u8; 2],
+    /// Both ends of the socket when it was settled.
+    pub endpoints: Endpoints,
 }
 
 const _: () = assert!(size_of::<Header>() == 8);
-const _: () = assert!(size_of::<Connect>() == 216);
+const _: () = assert!(size_of::<Call>() == 184);
+const _: () = assert!(size_of::<Endpoints>() == 40);
+const _: () = assert!(size_of::<Connect>() == 280);
 const _: () = assert!(align_of::<Connect>() == 8);
+const _: () = assert!(size_of::<Outcome>() == 256);
+const _: () = assert!(align_of::<Outcome>() == 8);

@@ -3,9 +3,21 @@
 use core::mem::MaybeUninit;
 
 use aya_ebpf::helpers::bpf_get_current_cgroup_id;
-use connect_ebpf::record::{Connect, Header, KIND_CONNECT, KNOWN_ENTRY, VERSION, VIA_SYSCALL};
+use connect_ebpf::record::{
+    self, Connect, Header, KIND_CONNECT, KNOWN_ENTRY, TRANSPORT_TCP, TRANSPORT_UNKNOWN, VERSION,
+    VIA_SYSCALL,
+};
 
-use crate::{emit, filter, inflight::Call, task::TaskId};
+use crate::{
+    emit, filter,
+    inflight::Call,
+    maps::setting,
+    settlement::{self, Done},
+    task::TaskId,
+};
+
+const EISCONN: i64 = 106;
+const EALREADY: i64 = 114;
 
 /// How a call ended.
 #[derive(Clone, Copy)]
@@ -18,49 +30,83 @@ pub(crate) struct End {
     pub(crate) killed: u8,
 }
 
-/// Emits the record of a call, unless a filter says no.
+/// Emits the record of a call, unless a filter says no, and lets go of its attempt.
 #[inline(always)]
 pub(crate) fn report(id: TaskId, call: &Call, end: End) {
-    if filter::call(end.ret, &call.address, call.address_len.get()) {
-        emit::emit(|record| fill(record, id, call, end));
+    let done = settlement::at_the_end_of(call, end);
+    let later = setting!(settled_only) != 0 && done.unsettled != 0;
+    if !later && filter::call(call, end.ret) {
+        emit::emit(|record| fill(record, id, call, end, done));
     }
+    // After the record, so that the outcome's comes behind it.
+    settlement::leave(done, end);
 }
 
 #[inline(always)]
-fn fill(record: &mut MaybeUninit<Connect>, id: TaskId, call: &Call, end: End) {
+fn fill(record: &mut MaybeUninit<Connect>, id: TaskId, call: &Call, end: End, done: Done) {
+    let record = record.as_mut_ptr();
+    // SAFETY: the helper takes no arguments.
+    call.cgroup_id.set(unsafe { bpf_get_current_cgroup_id() });
+    // SAFETY: the ring buffer's memory is aligned and large enough, and the record only integers,
+    // all of which are written here.
+    let record = unsafe { &mut *record };
+    record.header = Header {
+        kind: KIND_CONNECT,
+        version: VERSION,
+        length: size_of::<Connect>() as u32,
+    };
+    describe(&mut record.call, id, call);
     let entry_known = call.known.get() & KNOWN_ENTRY != 0;
-    record.write(Connect {
-        header: Header {
-            kind: KIND_CONNECT,
-            version: VERSION,
-            length: size_of::<Connect>() as u32,
-        },
-        entered_ns: if entry_known {
-            call.entered_ns.get()
-        } else {
-            end.at_ns
-        },
-        duration_ns: if entry_known {
-            end.at_ns.wrapping_sub(call.entered_ns.get())
-        } else {
-            0
-        },
-        ret: end.ret,
-        // SAFETY: the helper takes no arguments.
-        cgroup_id: unsafe { bpf_get_current_cgroup_id() },
-        pid: id.pid,
-        tid: id.tid,
-        uid: call.uid.get(),
-        fd: call.fd.get(),
-        addrlen: call.addrlen.get(),
-        restarts: call.restarts.get(),
-        address_len: call.address_len.get() as u8,
-        address_source: call.address_source.get(),
-        via: VIA_SYSCALL,
-        known: call.known.get(),
-        killed: end.killed,
-        reserved: [0; 3],
-        comm: call.comm.get(),
-        address: call.address.get(),
-    });
+    record.duration_ns = if entry_known {
+        end.at_ns.wrapping_sub(call.entered_ns.get())
+    } else {
+        record.call.entered_ns = end.at_ns;
+        0
+    };
+    record.ret = end.ret;
+    record.handshake_ns = done.handshake_ns;
+    (record.attempt_entered_ns, record.attempt_tid) = attempt(id, call, end.ret, done);
+    record.restarts = call.restarts.get();
+    record.killed = end.killed;
+    record.transport = if done.is_some() && call.transport.get() == TRANSPORT_UNKNOWN {
+        TRANSPORT_TCP
+    } else {
+        call.transport.get()
+    };
+    record.unsettled = done.unsettled;
+    record.reserved = [0; 5];
+    record.endpoints = done.endpoints(call);
+}
+
+/// Which attempt a call is about: the one that it has begun, or one that its socket had begun before.
+#[inline(always)]
+fn attempt(id: TaskId, call: &Call, ret: i64, done: Done) -> (u64, u32) {
+    if done.is_some() {
+        return (call.entered_ns.get(), id.tid);
+    }
+    if call.sk.get() != 0
+        && (call.begun.get() != 0 || matches!(-ret, EALREADY | EISCONN))
+        && let Some(identity) = settlement::begun_by_another(call)
+    {
+        return (identity.entered_ns, identity.tid);
+    }
+    (0, 0)
+}
+
+/// Writes down what a call is.
+#[inline(always)]
+pub(crate) fn describe(to: &mut record::Call, id: TaskId, call: &Call) {
+    to.entered_ns = call.entered_ns.get();
+    to.cgroup_id = call.cgroup_id.get();
+    to.pid = id.pid;
+    to.tid = id.tid;
+    to.uid = call.uid.get();
+    to.fd = call.fd.get();
+    to.addrlen = call.addrlen.get();
+    to.address_len = call.address_len.get() as u8;
+    to.address_source = call.address_source.get();
+    to.via = VIA_SYSCALL;
+    to.known = call.known.get();
+    to.comm = call.comm.get();
+    to.address = call.address.get();
 }

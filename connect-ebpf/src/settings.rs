@@ -53,6 +53,94 @@ pub struct Settings {
     pub deliver_sa_handler: u32,
     /// Offset of `sa_flags` in tracepoint `signal:signal_deliver`.
     pub deliver_sa_flags: u32,
+    /// Whether and how attempts are followed to their end: `OUTCOMES_*`.
+    pub outcomes: u32,
+    /// Not 0: look at the socket behind the descriptor of every call.
+    pub sockets: u32,
+    /// Not 0: a call that leaves its attempt unsettled is not reported, as its outcome will be.
+    pub settled_only: u32,
+    /// Where the kernel's structures have their fields; all 0 where neither
+    /// [`Self::sockets`] nor [`OUTCOMES_WITH_ERRNO`] needs them.
+    pub offsets: Offsets,
+}
+
+/// [`Settings::outcomes`]: attempts are not followed.
+pub const OUTCOMES_OFF: u32 = 0;
+/// [`Settings::outcomes`]: by what the tracepoint shows, without errno.
+pub const OUTCOMES_WITHOUT_ERRNO: u32 = 1;
+/// [`Settings::outcomes`]: by the socket itself, with errno.
+pub const OUTCOMES_WITH_ERRNO: u32 = 2;
+
+/// Offsets in bytes, from the running kernel's BTF.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[repr(C)]
+pub struct Offsets {
+    /// `task_struct.files`
+    pub task_files: u32,
+    /// `files_struct.fdt`
+    pub files_fdt: u32,
+    /// `fdtable.max_fds`
+    pub fdt_max_fds: u32,
+    /// `fdtable.fd`
+    pub fdt_fd: u32,
+    /// `file.f_inode`
+    pub file_inode: u32,
+    /// `file.private_data`
+    pub file_private_data: u32,
+    /// `inode.i_mode`
+    pub inode_mode: u32,
+    /// `inode.i_ino`
+    pub inode_ino: u32,
+    /// `socket.state`
+    pub socket_state: u32,
+    /// `socket.sk`
+    pub socket_sk: u32,
+    /// `sock.__sk_common.skc_family`
+    pub sock_family: u32,
+    /// `sock.__sk_common.skc_daddr`
+    pub sock_daddr: u32,
+    /// `sock.__sk_common.skc_rcv_saddr`
+    pub sock_rcv_saddr: u32,
+    /// `sock.__sk_common.skc_dport`
+    pub sock_dport: u32,
+    /// `sock.__sk_common.skc_v6_daddr`; 0 where the kernel has no IPv6.
+    pub sock_v6_daddr: u32,
+    /// `sock.__sk_common.skc_v6_rcv_saddr`; 0 where the kernel has no IPv6.
+    pub sock_v6_rcv_saddr: u32,
+    /// `sock.sk_type`
+    pub sock_type: u32,
+    /// `sock.sk_protocol`
+    pub sock_protocol: u32,
+    /// `sock.sk_err`
+    pub sock_err: u32,
+    /// `inet_sock.inet_sport`
+    pub inet_sport: u32,
+}
+
+impl Offsets {
+    /// Nothing is known.
+    pub const NONE: Self = Self {
+        task_files: 0,
+        files_fdt: 0,
+        fdt_max_fds: 0,
+        fdt_fd: 0,
+        file_inode: 0,
+        file_private_data: 0,
+        inode_mode: 0,
+        inode_ino: 0,
+        socket_state: 0,
+        socket_sk: 0,
+        sock_family: 0,
+        sock_daddr: 0,
+        sock_rcv_saddr: 0,
+        sock_dport: 0,
+        sock_v6_daddr: 0,
+        sock_v6_rcv_saddr: 0,
+        sock_type: 0,
+        sock_protocol: 0,
+        sock_err: 0,
+        inet_sport: 0,
+    };
 }
 
 impl Settings {
@@ -70,10 +158,14 @@ impl Settings {
         interruptions: 0,
         deliver_sa_handler: 0,
         deliver_sa_flags: 0,
+        outcomes: OUTCOMES_OFF,
+        sockets: 0,
+        settled_only: 0,
+        offsets: Offsets::NONE,
     };
 }
 
-const _: () = assert!(size_of::<Settings>() == 48);
+const _: () = assert!(size_of::<Settings>() == 60 + size_of::<Offsets>());
 
 #[cfg(feature = "user")]
 #[expect(

@@ -25,6 +25,7 @@ mod xdp;
 use std::{
     borrow::Cow,
     fmt::{self, Display, Formatter},
+    net::{IpAddr, SocketAddr},
 };
 
 use serde::Serialize;
@@ -130,6 +131,18 @@ pub fn decode(bytes: &[u8]) -> Address {
         family: family.map(family_label),
         ..decoded.unwrap_or_else(|| undecoded(bytes))
     }
+}
+
+/// IP address and port of an internet address; `None` for any other, or too few bytes.
+#[must_use]
+pub fn internet(bytes: &[u8]) -> Option<SocketAddr> {
+    let port = u16::from_be_bytes(at(bytes, 2)?);
+    let ip = match u16::from_ne_bytes(at(bytes, 0)?) {
+        2 => IpAddr::from(at::<4>(bytes, 4)?),
+        10 => IpAddr::from(at::<16>(bytes, 8)?),
+        _ => return None,
+    };
+    Some(SocketAddr::new(ip, port))
 }
 
 /// The name of a family (`AF_INET`), or the number as text where it has none.

@@ -1,5 +1,6 @@
 //! Loads the kernel object, fixes its settings, puts its hooks in place.
 
+pub mod btf;
 mod tracepoint_format;
 
 use std::{
@@ -11,14 +12,21 @@ use anyhow::{Context as _, Result, anyhow};
 use aya::{
     Ebpf, EbpfLoader,
     maps::{HashMap, MapData, PerCpuArray, RingBuf},
-    programs::{ProgramError, ProgramType, TracePoint, trace_point::TracePointLink},
-    sys::{BpfHelper, is_helper_supported},
+    programs::{
+        Program, ProgramError, ProgramType, RawTracePoint, TracePoint,
+        raw_trace_point::RawTracePointLink, trace_point::TracePointLink,
+    },
+    sys::{BpfHelper, is_helper_supported, is_program_supported},
 };
 use aya_log::EbpfLogger;
 use connect_ebpf::{
+    attempt::{ATTEMPTS_MAP, IDENTITIES_ENTRIES, IDENTITIES_MAP},
     loss::LOSSES_MAP,
     record::RECORDS_MAP,
-    settings::{ANY, INFLIGHT_MAP, LINEAGE_ENTRIES, LINEAGE_MAP, SETTINGS_GLOBAL, Settings},
+    settings::{
+        ANY, INFLIGHT_MAP, LINEAGE_ENTRIES, LINEAGE_MAP, OUTCOMES_OFF, OUTCOMES_WITH_ERRNO,
+        OUTCOMES_WITHOUT_ERRNO, Offsets, SETTINGS_GLOBAL, Settings,
+    },
 };
 use log::Log;
 
@@ -82,6 +90,46 @@ const SIGNAL_DELIVER: Hook = Hook {
     name: "signal_deliver",
 };
 
+/// Follows attempts to their end; a raw tracepoint, as it must also run while another program runs.
+const INET_SOCK_SET_STATE: &str = "inet_sock_set_state";
+
+/// The same without the socket's errno, where the kernel's BTF does not say where it is.
+const INET_SOCK_SET_STATE_WITHOUT_ERRNO: Hook = Hook {
+    category: "sock",
+    name: INET_SOCK_SET_STATE,
+};
+/// Its program.
+const WITHOUT_ERRNO: &str = "inet_sock_set_state_without_errno";
+
+/// How far attempts are followed on this kernel.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Outcomes {
+    /// To their end, with errno.
+    WithErrno(Box<Offsets>),
+    /// To their end; why not further.
+    WithoutErrno(String),
+    /// Not at all; why not.
+    Off(String),
+}
+
+/// How far attempts can be followed here.
+#[must_use]
+pub fn outcomes(tracefs: &Tracefs) -> Outcomes {
+    let refused = match is_program_supported(ProgramType::RawTracePoint) {
+        Ok(true) => match btf::offsets() {
+            Ok(offsets) => return Outcomes::WithErrno(Box::new(offsets)),
+            Err(error) => format!("{error:#}"),
+        },
+        Ok(false) | Err(_) => "the kernel refuses raw tracepoint programs".to_owned(),
+    };
+    let Hook { category, name } = INET_SOCK_SET_STATE_WITHOUT_ERRNO;
+    match tracefs.event(category, name).join("id").try_exists() {
+        Ok(true) => Outcomes::WithoutErrno(refused),
+        Ok(false) => Outcomes::Off(format!("{refused}; no tracepoint {category}:{name}")),
+        Err(error) => Outcomes::Off(format!("{refused}; tracefs cannot be read: {error}")),
+    }
+}
+
 /// Whether this kernel lets interrupted calls be followed to their end; `None` where tracefs may not
 /// be read.
 #[must_use]
@@ -106,11 +154,17 @@ pub enum Scope {
     Lineage,
 }
 
+/// Drops to detach.
+enum Link {
+    Plain(#[expect(dead_code, reason = "held to be dropped")] TracePointLink),
+    Raw(#[expect(dead_code, reason = "held to be dropped")] RawTracePointLink),
+}
+
 /// The loaded kernel object. Dropping it detaches the hooks.
 pub struct Attached {
     /// Keeps the programs; links and the maps that are read have been taken out of it.
     _object: Ebpf,
-    links: Vec<TracePointLink>,
+    links: Vec<Link>,
     lineage: HashMap<MapData, u32, u32>,
     logger: EbpfLogger<&'static dyn Log>,
 }
@@ -165,23 +219,51 @@ impl Drop for Attached {
     }
 }
 
+/// What to observe, and how.
+#[derive(Clone, Copy, Debug)]
+pub struct Plan<'a> {
+    /// Whom and what.
+    pub filters: &'a Filters,
+    /// Room in the kernel.
+    pub capacity: Capacity,
+    /// Whom, besides what the filters say.
+    pub scope: Scope,
+    /// How far attempts are followed.
+    pub outcomes: &'a Outcomes,
+    /// Whether to look at the socket behind the descriptor.
+    pub sockets: bool,
+    /// Whether a call that leaves its attempt unsettled is told of only by its outcome.
+    pub settled_only: bool,
+}
+
 /// Loads and attaches. Returns when every hook is live.
 ///
 /// # Errors
 ///
 /// The kernel refuses a program, a map or a hook. [`crate::preflight`] has ruled out what can be
 /// told beforehand.
-pub fn attach(
-    tracefs: &Tracefs,
-    filters: &Filters,
-    capacity: Capacity,
-    scope: Scope,
-) -> Result<(Attached, Collector)> {
-    let settings = settings(tracefs, filters, capacity, scope)?;
+pub fn attach(tracefs: &Tracefs, plan: Plan<'_>) -> Result<(Attached, Collector)> {
+    let Plan {
+        capacity, scope, ..
+    } = plan;
+    let settings = settings(tracefs, plan)?;
+    let attempts = match settings.outcomes {
+        OUTCOMES_OFF => 1,
+        _ => capacity.attempts,
+    };
     let mut object = EbpfLoader::new()
         .override_global(SETTINGS_GLOBAL, &settings, true)
         .map_max_entries(RECORDS_MAP, capacity.ring_kib << 10)
         .map_max_entries(INFLIGHT_MAP, capacity.threads)
+        .map_max_entries(ATTEMPTS_MAP, attempts)
+        .map_max_entries(
+            IDENTITIES_MAP,
+            if settings.outcomes != OUTCOMES_OFF && settings.sockets != 0 {
+                IDENTITIES_ENTRIES
+            } else {
+                1
+            },
+        )
         .map_max_entries(
             LINEAGE_MAP,
             match scope {
@@ -194,27 +276,41 @@ pub fn attach(
     // The logger takes its map before programs are loaded, or they would not find it.
     let logger = EbpfLogger::init(&mut object).context("cannot read the kernel object's log")?;
 
-    let mut hooks = Vec::new();
+    let mut links = Vec::new();
     if settings.interruptions != 0 {
-        hooks.extend(&INTERRUPTION_HOOKS);
+        for hook in &INTERRUPTION_HOOKS {
+            links.push(Link::Plain(put_in_place(&mut object, hook, hook.name)?));
+        }
     }
-    hooks.extend(&HOOKS);
-    if scope == Scope::Lineage {
-        hooks.push(&LINEAGE_HOOK);
+    // Before the calls whose attempts it follows.
+    match settings.outcomes {
+        OUTCOMES_WITH_ERRNO => links.push(Link::Raw(put_raw_in_place(
+            &mut object,
+            INET_SOCK_SET_STATE,
+        )?)),
+        OUTCOMES_WITHOUT_ERRNO => links.push(Link::Plain(put_in_place(
+            &mut object,
+            &INET_SOCK_SET_STATE_WITHOUT_ERRNO,
+            WITHOUT_ERRNO,
+        )?)),
+        _ => {}
     }
-    let links = hooks
-        .into_iter()
-        .map(|hook| put_in_place(&mut object, hook))
-        .collect::<Result<_>>()?;
+    for hook in HOOKS
+        .iter()
+        .chain((scope == Scope::Lineage).then_some(&LINEAGE_HOOK))
+    {
+        links.push(Link::Plain(put_in_place(&mut object, hook, hook.name)?));
+    }
 
     let records = RingBuf::try_from(take(&mut object, RECORDS_MAP)?)?;
     let losses = PerCpuArray::try_from(take(&mut object, LOSSES_MAP)?)?;
     let lineage = HashMap::try_from(take(&mut object, LINEAGE_MAP)?)?;
-    let exit_program = program(&mut object, SYS_EXIT_CONNECT)?
+    let attempts = HashMap::try_from(take(&mut object, ATTEMPTS_MAP)?)?;
+    let exit_program = tracepoint_program(&mut object, SYS_EXIT_CONNECT)?
         .fd()?
         .as_fd()
         .as_raw_fd();
-    let collector = Collector::new(records, losses, exit_program)?;
+    let collector = Collector::new(records, losses, attempts, exit_program)?;
     let attached = Attached {
         _object: object,
         links,
@@ -224,12 +320,13 @@ pub fn attach(
     Ok((attached, collector))
 }
 
-fn settings(
-    tracefs: &Tracefs,
-    filters: &Filters,
-    capacity: Capacity,
-    scope: Scope,
-) -> Result<Settings> {
+fn settings(tracefs: &Tracefs, plan: Plan<'_>) -> Result<Settings> {
+    let Plan {
+        filters,
+        capacity,
+        scope,
+        ..
+    } = plan;
     let lineage = scope == Scope::Lineage;
     let interruptions = follows_interruptions(tracefs) == Some(true);
     let deliver = |field| {
@@ -239,6 +336,12 @@ fn settings(
             Ok(0)
         }
     };
+    let (outcomes, offsets) = match plan.outcomes {
+        Outcomes::WithErrno(offsets) => (OUTCOMES_WITH_ERRNO, **offsets),
+        Outcomes::WithoutErrno(_) => (OUTCOMES_WITHOUT_ERRNO, Offsets::NONE),
+        Outcomes::Off(_) => (OUTCOMES_OFF, Offsets::NONE),
+    };
+    let sockets = plan.sockets && outcomes == OUTCOMES_WITH_ERRNO;
     Ok(Settings {
         pid: filters.pid.unwrap_or(ANY),
         uid: filters.uid.unwrap_or(ANY),
@@ -263,6 +366,10 @@ fn settings(
         interruptions: u32::from(interruptions),
         deliver_sa_handler: deliver("sa_handler")?,
         deliver_sa_flags: deliver("sa_flags")?,
+        outcomes,
+        sockets: u32::from(sockets),
+        settled_only: u32::from(plan.settled_only),
+        offsets,
     })
 }
 
@@ -276,26 +383,40 @@ fn task_registers() -> bool {
     .all(|helper| is_helper_supported(ProgramType::TracePoint, helper).unwrap_or(false))
 }
 
-fn put_in_place(object: &mut Ebpf, hook: &Hook) -> Result<TracePointLink> {
+fn put_in_place(object: &mut Ebpf, hook: &Hook, program: &str) -> Result<TracePointLink> {
     let Hook { category, name } = hook;
-    let program = program(object, name)?;
-    program.load().map_err(|error| {
-        if let ProgramError::LoadError { verifier_log, .. } = &error {
-            log::debug!("{verifier_log}");
-        }
-        anyhow!(error).context(format!("the kernel refuses the program {name}"))
-    })?;
-    let link = program
+    let loaded = tracepoint_program(object, program)?;
+    loaded.load().map_err(|error| refused(error, program))?;
+    let link = loaded
         .attach(category, name)
         .with_context(|| format!("cannot attach to tracepoint {category}:{name}"))?;
-    Ok(program.take_link(link)?)
+    Ok(loaded.take_link(link)?)
 }
 
-fn program<'a>(object: &'a mut Ebpf, name: &str) -> Result<&'a mut TracePoint> {
-    let program = object
+fn put_raw_in_place(object: &mut Ebpf, name: &str) -> Result<RawTracePointLink> {
+    let loaded: &mut RawTracePoint = program(object, name)?.try_into()?;
+    loaded.load().map_err(|error| refused(error, name))?;
+    let link = loaded
+        .attach(name)
+        .with_context(|| format!("cannot attach to raw tracepoint {name}"))?;
+    Ok(loaded.take_link(link)?)
+}
+
+fn refused(error: ProgramError, program: &str) -> anyhow::Error {
+    if let ProgramError::LoadError { verifier_log, .. } = &error {
+        log::debug!("{verifier_log}");
+    }
+    anyhow!(error).context(format!("the kernel refuses the program {program}"))
+}
+
+fn tracepoint_program<'a>(object: &'a mut Ebpf, name: &str) -> Result<&'a mut TracePoint> {
+    Ok(program(object, name)?.try_into()?)
+}
+
+fn program<'a>(object: &'a mut Ebpf, name: &str) -> Result<&'a mut Program> {
+    object
         .program_mut(name)
-        .with_context(|| format!("the kernel object has no program {name}"))?;
-    Ok(program.try_into()?)
+        .with_context(|| format!("the kernel object has no program {name}"))
 }
 
 fn take(object: &mut Ebpf, map: &str) -> Result<aya::maps::Map> {

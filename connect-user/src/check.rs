@@ -8,7 +8,7 @@ use std::{
 use anyhow::{Result, anyhow};
 
 use crate::{
-    attach,
+    attach::{self, Outcomes},
     coverage::Coverage,
     output::STANDARD_OUTPUT,
     preflight::{self, Verdict, requirements},
@@ -38,10 +38,13 @@ pub fn check() -> Result<ExitCode> {
         }
     }
     writeln!(page, "\n{:24} COVERAGE", "WAY INTO CONNECT")?;
-    let interruptions = preflight::mounted_tracefs()
-        .as_ref()
-        .and_then(attach::follows_interruptions);
-    for (way, sentence) in Coverage::of_tracepoints(interruptions).sentences() {
+    let tracefs = preflight::mounted_tracefs();
+    let interruptions = tracefs.as_ref().and_then(attach::follows_interruptions);
+    let outcomes = tracefs.as_ref().map_or_else(
+        || Outcomes::Off("tracefs is not mounted now".to_owned()),
+        attach::outcomes,
+    );
+    for (way, sentence) in Coverage::of(interruptions, &outcomes).sentences() {
         writeln!(page, "{way:24} {sentence}")?;
     }
     match stdout().write_all(page.as_bytes()) {

@@ -8,7 +8,7 @@
 use std::{ffi::OsString, path::PathBuf, time::Duration};
 
 use clap::{Args, CommandFactory as _, Parser, Subcommand, ValueEnum, error::ErrorKind};
-use connect_ebpf::settings;
+use connect_ebpf::{attempt::ATTEMPTS_ENTRIES, settings};
 
 use crate::address;
 
@@ -94,6 +94,14 @@ pub struct Options {
     /// Under the first failure of its kind in each process, say what it usually means.
     #[arg(long, conflicts_with = "summary")]
     pub explain: bool,
+    /// Show each attempt once, when it is settled: not `EINPROGRESS`, but what became of it. What is
+    /// not settled when the observation ends is shown then.
+    #[arg(long)]
+    pub settled: bool,
+    /// Do not look at the socket behind the descriptor: no transport, local address and attempt of
+    /// calls that are not TCP's first; each call costs less.
+    #[arg(long)]
+    pub skip_socket: bool,
     /// Stop after this many seconds.
     #[arg(long, value_parser = seconds, value_name = "SECS")]
     pub duration: Option<Duration>,
@@ -139,6 +147,9 @@ pub struct Capacity {
     /// How many threads can be kept track of at once.
     #[arg(long, value_parser = clap::value_parser!(u32).range(1..=1 << 22), default_value_t = settings::INFLIGHT_ENTRIES, value_name = "N")]
     pub threads: u32,
+    /// How many attempts in progress can be followed at once.
+    #[arg(long, value_parser = clap::value_parser!(u32).range(1..=1 << 22), default_value_t = ATTEMPTS_ENTRIES, value_name = "N")]
+    pub attempts: u32,
 }
 
 /// `--output`.

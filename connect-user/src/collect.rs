@@ -3,8 +3,8 @@
 use std::{fs, os::fd::RawFd};
 
 use anyhow::{Context as _, Result};
-use aya::maps::{MapData, PerCpuArray, RingBuf};
-use connect_ebpf::loss::KernelLoss;
+use aya::maps::{HashMap, MapData, PerCpuArray, RingBuf};
+use connect_ebpf::{attempt::Attempt, loss::KernelLoss, record::Outcome};
 use tokio::io::{Interest, unix::AsyncFd};
 
 /// Why a record was not delivered.
@@ -24,10 +24,12 @@ pub enum Loss {
 
 impl Loss {
     /// Every reason.
-    pub const ALL: [Self; 7] = [
+    pub const ALL: [Self; 9] = [
         Self::Kernel(KernelLoss::RingFull),
         Self::Kernel(KernelLoss::InflightFull),
         Self::Kernel(KernelLoss::LineageFull),
+        Self::Kernel(KernelLoss::AttemptsFull),
+        Self::Kernel(KernelLoss::OutcomeMissed),
         Self::HookMissed,
         Self::Malformed,
         Self::OutputFull,
@@ -51,6 +53,7 @@ impl Loss {
 pub struct Collector {
     ring: AsyncFd<RingBuf<MapData>>,
     losses: PerCpuArray<MapData, u64>,
+    attempts: HashMap<MapData, u64, Attempt>,
     /// Program whose missed runs are missed calls.
     exit_program: RawFd,
     /// What [`Self::losses`] has told so far.
@@ -66,6 +69,7 @@ impl Collector {
     pub fn new(
         ring: RingBuf<MapData>,
         losses: PerCpuArray<MapData, u64>,
+        attempts: HashMap<MapData, u64, Attempt>,
         exit_program: RawFd,
     ) -> Result<Self> {
         #[expect(
@@ -79,6 +83,7 @@ impl Collector {
         Ok(Self {
             ring,
             losses,
+            attempts,
             exit_program,
             told: Vec::new(),
         })
@@ -102,6 +107,16 @@ impl Collector {
             }
         }
         true
+    }
+
+    /// Attempts that their call has left, and nobody has settled yet. Complete when the hooks are
+    /// detached.
+    pub fn unsettled(&self) -> impl Iterator<Item = Outcome> {
+        self.attempts
+            .iter()
+            .filter_map(Result::ok)
+            .filter(|(_, attempt)| attempt.left != 0)
+            .map(|(_, attempt)| attempt.outcome)
     }
 
     /// What was lost in the kernel since the last time this was asked.

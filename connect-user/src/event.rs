@@ -1,6 +1,8 @@
 //! The event model, and with it the public JSON: one struct per event, fields in the order in
 //! which they are written, a key absent when its fact is unknown.
 
+use std::net::IpAddr;
+
 use jiff::Timestamp;
 use serde::{Serialize, Serializer};
 
@@ -9,25 +11,22 @@ use serde::{Serialize, Serializer};
 #[serde(tag = "event", rename_all = "lowercase")]
 #[expect(
     clippy::large_enum_variant,
-    reason = "nearly every event is a connect, and none is kept"
+    reason = "nearly every event is large, and none is kept"
 )]
 pub enum Event {
     /// A connect call returned.
     Connect(Connect),
+    /// An attempt was settled after its call.
+    Outcome(Outcome),
     /// Records were dropped.
     Lost(Lost),
     /// A fact about the observation itself.
     Notice(Notice),
 }
 
-/// A connect call that returned.
+/// Who called, with which arguments, on which socket: the same in every event of an attempt.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct Connect {
-    /// The attempt, unique within a boot: a thread enters one call at a time.
-    pub id: String,
-    /// When the call was entered; when it returned, if its entry was not seen.
-    #[serde(serialize_with = "rfc3339")]
-    pub timestamp: Timestamp,
+pub struct Call {
     /// Process id in the initial pid namespace.
     #[serde(rename = "process.pid")]
     pub pid: u32,
@@ -55,11 +54,53 @@ pub struct Connect {
     /// Whose bytes were read, and when: `entry` or `exit`.
     #[serde(rename = "address.source", skip_serializing_if = "Option::is_none")]
     pub address_source: Option<&'static str>,
+    /// What the socket is: `tcp`, `udp`, `unix`, ...
+    #[serde(rename = "network.transport", skip_serializing_if = "Option::is_none")]
+    pub transport: Option<&'static str>,
+    /// The socket's own address.
+    #[serde(
+        rename = "network.local.address",
+        skip_serializing_if = "Option::is_none"
+    )]
+    pub local_address: Option<IpAddr>,
+    /// The socket's own port.
+    #[serde(rename = "network.local.port", skip_serializing_if = "Option::is_none")]
+    pub local_port: Option<u16>,
+    /// Where the kernel really connects to, if not to the address that was passed.
+    #[serde(
+        rename = "destination.address",
+        skip_serializing_if = "Option::is_none"
+    )]
+    pub destination_address: Option<IpAddr>,
+    /// The port of the same.
+    #[serde(rename = "destination.port", skip_serializing_if = "Option::is_none")]
+    pub destination_port: Option<u16>,
+    /// How the call was made.
+    pub via: &'static str,
+}
+
+/// A connect call that returned.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Connect {
+    /// The call, unique within a boot: a thread enters one call at a time.
+    pub id: String,
+    /// [`Self::id`] of the call that began the attempt, of which there may be many calls.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub attempt: Option<String>,
+    /// When the call was entered; when it returned, if its entry was not seen.
+    #[serde(serialize_with = "rfc3339")]
+    pub timestamp: Timestamp,
+    /// The call.
+    #[serde(flatten)]
+    pub call: Call,
     /// What the application got: 0, or an errno.
     pub errno: u32,
     /// Name of the errno.
     #[serde(rename = "error.type", skip_serializing_if = "Option::is_none")]
     pub error_type: Option<String>,
+    /// True when the attempt goes on: its outcome will be an event with the same id.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub unsettled: Option<bool>,
     /// How often the kernel restarted the call after a signal; absent when it did not.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub restarts: Option<u32>,
@@ -69,19 +110,62 @@ pub struct Connect {
     /// Time from the first entry to the last return, in ns.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub duration_ns: Option<u64>,
-    /// How the call was made.
-    pub via: &'static str,
+    /// Time from the SYN to the established connection, in ns, where the call waited for it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub handshake_ns: Option<u64>,
 }
 
-/// What became of a call.
+/// What became of an attempt that its call left unsettled.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Outcome {
+    /// That of the call that began the attempt.
+    pub id: String,
+    /// The same: every event about an attempt has this key.
+    pub attempt: String,
+    /// When it was settled.
+    #[serde(serialize_with = "rfc3339")]
+    pub timestamp: Timestamp,
+    /// The call that began it.
+    #[serde(flatten)]
+    pub call: Call,
+    /// What became of it.
+    pub outcome: Settlement,
+    /// 0 if established; why it failed, where that is known; absent if abandoned.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub errno: Option<u32>,
+    /// Name of the errno.
+    #[serde(rename = "error.type", skip_serializing_if = "Option::is_none")]
+    pub error_type: Option<String>,
+    /// Time from the call's entry to the settlement, in ns.
+    pub duration_ns: u64,
+    /// What the call had returned: `EINPROGRESS`, `EINTR`, or `ok`.
+    #[serde(skip)]
+    pub left_with: String,
+}
+
+/// What can become of an attempt.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Settlement {
+    /// The connection is there.
+    Established,
+    /// It failed.
+    Failed,
+    /// The application gave up first: it closed, shut down or dissolved the socket, or ended.
+    Abandoned,
+}
+
+/// What became of a call, or of an attempt.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Verdict {
-    /// It returned 0.
+    /// It returned 0, or is established.
     Succeeded,
     /// It will be settled after the call.
     InProgress,
-    /// It returned an errno.
+    /// It failed with an errno.
     Failed,
+    /// The application gave up.
+    Abandoned,
 }
 
 /// `EINPROGRESS`.
@@ -106,6 +190,76 @@ impl Connect {
             "killed"
         } else {
             self.error_type.as_deref().unwrap_or("ok")
+        }
+    }
+}
+
+impl Outcome {
+    /// What it means for the attempt.
+    #[must_use]
+    pub const fn verdict(&self) -> Verdict {
+        match self.outcome {
+            Settlement::Established => Verdict::Succeeded,
+            Settlement::Failed => Verdict::Failed,
+            Settlement::Abandoned => Verdict::Abandoned,
+        }
+    }
+
+    /// The result as a person reads it: `established`, `abandoned`, the errno, or `failed` where
+    /// that is not known.
+    #[must_use]
+    pub fn result(&self) -> &str {
+        match self.outcome {
+            Settlement::Established => "established",
+            Settlement::Abandoned => "abandoned",
+            Settlement::Failed => self.error_type.as_deref().unwrap_or("failed"),
+        }
+    }
+}
+
+/// What a call and an outcome have in common when a person looks at them.
+#[derive(Clone, Copy, Debug)]
+pub struct Line<'a> {
+    /// When.
+    pub timestamp: Timestamp,
+    /// Who, what, where.
+    pub call: &'a Call,
+    /// In a word.
+    pub result: &'a str,
+    /// The errno, 0 where there is none.
+    pub errno: u32,
+    /// What it means.
+    pub verdict: Verdict,
+    /// How long it took, in ns, if that is known.
+    pub duration_ns: Option<u64>,
+    /// Of an outcome: what its call had returned.
+    pub left_with: Option<&'a str>,
+}
+
+impl<'a> From<&'a Connect> for Line<'a> {
+    fn from(connect: &'a Connect) -> Self {
+        Self {
+            timestamp: connect.timestamp,
+            call: &connect.call,
+            result: connect.result(),
+            errno: connect.errno,
+            verdict: connect.verdict(),
+            duration_ns: connect.duration_ns,
+            left_with: None,
+        }
+    }
+}
+
+impl<'a> From<&'a Outcome> for Line<'a> {
+    fn from(outcome: &'a Outcome) -> Self {
+        Self {
+            timestamp: outcome.timestamp,
+            call: &outcome.call,
+            result: outcome.result(),
+            errno: outcome.errno.unwrap_or(0),
+            verdict: outcome.verdict(),
+            duration_ns: Some(outcome.duration_ns),
+            left_with: Some(&outcome.left_with),
         }
     }
 }

@@ -19,13 +19,13 @@ use tokio::{
 };
 
 use crate::{
-    attach::{self, Attached, Scope},
+    attach::{self, Attached, Plan, Scope},
     cli::{Color, Format, Options, Run},
     clock::Clock,
     collect::{Collector, Loss},
     command::{self, Observed},
     coverage::Coverage,
-    decode::decode,
+    decode::{self, decode},
     event::{Event, Lost, Notice},
     output::{End, Output},
     preflight,
@@ -93,11 +93,19 @@ async fn observe(options: &Options, words: &[OsString]) -> Result<ExitCode> {
     // Before signals are taken over: opening a FIFO waits for its reader.
     let output = Output::open(options.output_file.as_deref())?;
     let mut signals = Signals::listen()?;
-    let (mut attached, collector) =
-        attach::attach(&tracefs, &options.filters, options.capacity, scope)?;
-    let coverage = Coverage::of_tracepoints(attach::follows_interruptions(&tracefs));
+    let outcomes = attach::outcomes(&tracefs);
+    let plan = Plan {
+        filters: &options.filters,
+        capacity: options.capacity,
+        scope,
+        outcomes: &outcomes,
+        sockets: !options.skip_socket,
+        settled_only: options.settled || options.summary,
+    };
+    let (mut attached, collector) = attach::attach(&tracefs, plan)?;
+    let coverage = Coverage::of(attach::follows_interruptions(&tracefs), &outcomes);
+    announce(scope, &coverage);
     let mut session = Session::begin(options, coverage, collector, output);
-    announce(scope, coverage);
     let mut command = match scope {
         Scope::Host => None,
         Scope::Lineage => match Observed::start(words, &mut attached) {
@@ -148,7 +156,7 @@ async fn observe(options: &Options, words: &[OsString]) -> Result<ExitCode> {
 }
 
 /// Says that the hooks are live, and what they do not see.
-fn announce(scope: Scope, coverage: Coverage) {
+fn announce(scope: Scope, coverage: &Coverage) {
     let unseen: Vec<_> = coverage
         .unseen()
         .map(|(what, why)| format!("{what} ({why})"))
@@ -237,6 +245,10 @@ struct Session {
     taken: Tally,
     /// How many connects were asked for, if a number was.
     wanted: Option<u64>,
+    /// Whether attempts are shown when they are settled, and so an outcome counts as a connect.
+    settled_only: bool,
+    /// Whether only failures were asked for.
+    failed_only: bool,
     totals: Totals,
     /// Losses that the stream has not told of yet.
     untold: BTreeMap<&'static str, u64>,
@@ -252,6 +264,8 @@ impl Session {
             output,
             taken: Tally::default(),
             wanted: options.count,
+            settled_only: options.settled || options.summary,
+            failed_only: options.filters.failed,
             totals: Totals::default(),
             untold: BTreeMap::new(),
             line: Vec::new(),
@@ -310,7 +324,7 @@ impl Session {
 
     fn enough(&self) -> bool {
         self.wanted
-            .is_some_and(|wanted| self.taken.events >= wanted)
+            .is_some_and(|wanted| shown(self.taken, self.settled_only) >= wanted)
     }
 
     /// Takes up to `limit` records; true if there may be more.
@@ -322,6 +336,8 @@ impl Session {
             output,
             taken,
             wanted,
+            settled_only,
+            failed_only: _,
             totals,
             untold,
             line,
@@ -331,7 +347,7 @@ impl Session {
             *untold.entry(loss.name()).or_default() += 1;
         };
         collector.drain(limit, |bytes| {
-            if wanted.is_some_and(|wanted| taken.events >= wanted) {
+            if wanted.is_some_and(|wanted| shown(*taken, *settled_only) >= wanted) {
                 return;
             }
             let event = match decode(bytes, clock) {
@@ -342,10 +358,7 @@ impl Session {
                     return;
                 }
             };
-            let tally = match &event {
-                Event::Connect(connect) => Tally::of(connect),
-                Event::Lost(_) | Event::Notice(_) => Tally::default(),
-            };
+            let tally = Tally::of(&event);
             line.clear();
             sink.write(&event, line);
             if output.offer(line, tally) {
@@ -397,6 +410,7 @@ impl Session {
     /// totals.
     fn end(&mut self) -> Result<()> {
         while self.drain(BATCH) {}
+        self.count_unsettled();
         self.ask_kernel()?;
         for (event, _) in self.lost_events() {
             self.insist(&event);
@@ -412,6 +426,40 @@ impl Session {
         self.insist(&Event::Notice(Notice::Stop { timestamp, totals }));
         self.output.complete();
         Ok(())
+    }
+
+    /// Attempts that nobody has settled are counted, and shown now where they have not been yet.
+    fn count_unsettled(&mut self) {
+        let clock = Clock::now();
+        let unsettled: Vec<_> = self.collector.unsettled().collect();
+        self.totals.unsettled = unsettled.len() as u64;
+        if !self.settled_only || self.failed_only {
+            return;
+        }
+        for record in unsettled {
+            match decode::unsettled(&record, clock) {
+                Ok(connect) => {
+                    let event = Event::Connect(connect);
+                    let tally = Tally::of(&event);
+                    self.line.clear();
+                    self.sink.write(&event, &mut self.line);
+                    if self.output.offer(&self.line, tally) {
+                        self.taken += tally;
+                    } else {
+                        self.lose(Loss::OutputFull);
+                    }
+                }
+                Err(malformed) => {
+                    log::warn!("record not shown: {malformed}");
+                    self.lose(Loss::Malformed);
+                }
+            }
+        }
+    }
+
+    fn lose(&mut self, loss: Loss) {
+        self.totals.lose(loss, 1);
+        *self.untold.entry(loss.name()).or_default() += 1;
     }
 
     /// Waits for the reader: as long as it takes, or, with `patience`, as long as it reads on.
@@ -436,7 +484,7 @@ impl Session {
             }
         }
         let (end, delivered) = self.output.result();
-        let undelivered = self.taken.events - delivered.events;
+        let undelivered = self.taken.all() - delivered.all();
         let loss = match end {
             Some(End::Closed) => Loss::OutputClosed,
             Some(End::Written | End::Failed(_)) | None => Loss::OutputFull,
@@ -456,6 +504,15 @@ impl Session {
         self.line.clear();
         self.sink.write(event, &mut self.line);
         self.output.insist(&self.line);
+    }
+}
+
+/// How many connects have been shown, where an outcome may stand for one.
+const fn shown(tally: Tally, settled_only: bool) -> u64 {
+    if settled_only {
+        tally.all()
+    } else {
+        tally.events
     }
 }
 

@@ -19,6 +19,8 @@ use rustix::{
     thread::{CapabilitySet, capabilities},
 };
 
+use crate::attach::btf;
+
 /// Oldest kernel that the tool is tested on. BPF ring buffers came with 5.8, the capabilities
 /// `CAP_BPF` and `CAP_PERFMON` too.
 const OLDEST_KERNEL: (u32, u32) = (5, 10);
@@ -293,13 +295,14 @@ fn tracing_programs() -> Requirement {
 
 fn btf() -> Requirement {
     const NAME: &str = "BTF";
-    const PATH: &str = "/sys/kernel/btf/vmlinux";
+    const PATH: &str = btf::VMLINUX;
     match fs::File::open(PATH) {
         Ok(_) => Requirement::ok(NAME, PATH),
         Err(error) => Requirement::limited(
             NAME,
             format!("{PATH}: {error}"),
-            "boot a kernel with CONFIG_DEBUG_INFO_BTF to see the arguments of calls denied by seccomp",
+            "boot a kernel with CONFIG_DEBUG_INFO_BTF to see why attempts fail after their call, sockets' \
+             transport and local address, and the arguments of calls denied by seccomp",
         ),
     }
 }

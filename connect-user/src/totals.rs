@@ -6,30 +6,57 @@ use serde::{Serialize, Serializer};
 
 use crate::{
     collect::Loss,
-    event::{Connect, Verdict},
+    event::{Event, Settlement, Verdict},
 };
 
-/// Connects by verdict.
+/// Events by what they say.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct Tally {
-    /// All of them.
+    /// Connects.
     pub events: u64,
-    /// Those that returned an errno other than EINPROGRESS.
+    /// Connects that returned an errno other than EINPROGRESS.
     pub failed: u64,
-    /// Those that returned EINPROGRESS.
+    /// Connects that returned EINPROGRESS.
     pub in_progress: u64,
+    /// Outcomes, of attempts that their call had left unsettled.
+    pub outcomes: u64,
+    /// Outcomes: the connection was established.
+    #[serde(rename = "outcomes.established")]
+    pub established: u64,
+    /// Outcomes: the attempt failed.
+    #[serde(rename = "outcomes.failed")]
+    pub outcomes_failed: u64,
+    /// Outcomes: the application gave up.
+    #[serde(rename = "outcomes.abandoned")]
+    pub abandoned: u64,
 }
 
 impl Tally {
-    /// One connect.
+    /// One event.
     #[must_use]
-    pub fn of(connect: &Connect) -> Self {
-        let verdict = connect.verdict();
-        Self {
-            events: 1,
-            failed: u64::from(verdict == Verdict::Failed),
-            in_progress: u64::from(verdict == Verdict::InProgress),
+    pub fn of(event: &Event) -> Self {
+        match event {
+            Event::Connect(connect) => Self {
+                events: 1,
+                failed: u64::from(connect.verdict() == Verdict::Failed),
+                in_progress: u64::from(connect.verdict() == Verdict::InProgress),
+                ..Self::default()
+            },
+            Event::Outcome(outcome) => Self {
+                outcomes: 1,
+                established: u64::from(outcome.outcome == Settlement::Established),
+                outcomes_failed: u64::from(outcome.outcome == Settlement::Failed),
+                abandoned: u64::from(outcome.outcome == Settlement::Abandoned),
+                ..Self::default()
+            },
+            Event::Lost(_) | Event::Notice(_) => Self::default(),
         }
+    }
+
+    /// Connects and outcomes.
+    #[must_use]
+    pub const fn all(&self) -> u64 {
+        self.events + self.outcomes
     }
 }
 
@@ -38,16 +65,22 @@ impl ops::AddAssign for Tally {
         self.events += other.events;
         self.failed += other.failed;
         self.in_progress += other.in_progress;
+        self.outcomes += other.outcomes;
+        self.established += other.established;
+        self.outcomes_failed += other.outcomes_failed;
+        self.abandoned += other.abandoned;
     }
 }
 
 /// What was delivered, and what was lost.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct Totals {
-    /// Connects written to the output.
+    /// What was written to the output.
     #[serde(flatten)]
     pub tally: Tally,
-    /// Connects that were made and not delivered.
+    /// Attempts that were not settled when the observation ended.
+    pub unsettled: u64,
+    /// Connects and outcomes that happened and were not delivered.
     pub lost: u64,
     /// The same by reason, as `lost.REASON`; a reason that never occurred is absent.
     #[serde(flatten, serialize_with = "prefixed")]
@@ -68,13 +101,21 @@ impl fmt::Display for Totals {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self {
             tally,
+            unsettled,
             lost,
             reasons,
         } = self;
         write!(
             f,
-            "totals: events {}, failed {}, in progress {}, lost {lost}",
-            tally.events, tally.failed, tally.in_progress
+            "totals: events {}, failed {}, in progress {}; outcomes {}, established {}, failed {}, \
+             abandoned {}, unsettled {unsettled}; lost {lost}",
+            tally.events,
+            tally.failed,
+            tally.in_progress,
+            tally.outcomes,
+            tally.established,
+            tally.outcomes_failed,
+            tally.abandoned,
         )?;
         let mut separator = " (";
         for (reason, count) in reasons {

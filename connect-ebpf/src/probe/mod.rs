@@ -1,5 +1,6 @@
 //! One file per way of seeing.
 
+mod handshake;
 mod interruption;
 mod lifetime;
 mod lineage;

@@ -74,7 +74,7 @@ fn sys_exit_connect(ctx: TracePointContext) {
     // SAFETY: the helper takes no arguments.
     let at_ns = unsafe { bpf_ktime_get_ns() };
     let id = task::current();
-    let Some(call) = under_way(id.tid).or_else(|| unseen_entry(&ctx, id)) else {
+    let Some(call) = inflight::under_way(id.tid).or_else(|| unseen_entry(&ctx, id)) else {
         return;
     };
     call.active.set(0);
@@ -93,18 +93,6 @@ fn sys_exit_connect(ctx: TracePointContext) {
     };
     let killed = 0;
     report(id, call, End { ret, at_ns, killed });
-}
-
-/// The call whose entry was seen, and so passed the filter.
-#[inline(always)]
-fn under_way(tid: u32) -> Option<&'static Call> {
-    let thread = inflight::thread(tid)?;
-    let call = if thread.suspended.get() == 0 {
-        thread
-    } else {
-        inflight::nested(tid, thread.suspended.get())?
-    };
-    (call.active.get() != 0).then_some(call)
 }
 
 /// The entry of a call that stands on the suspended ones of its thread, made where there is none.
@@ -138,7 +126,7 @@ fn unseen_entry(ctx: &TracePointContext, id: TaskId) -> Option<&'static Call> {
         && thread.suspended.get() != 0
         && interruption::resume(id, thread, arguments)
     {
-        return under_way(id.tid);
+        return inflight::under_way(id.tid);
     }
     if !filter::task(id) {
         return None;

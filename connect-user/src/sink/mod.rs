@@ -40,8 +40,10 @@ impl Sink {
             Self::Table(table) => table.row(event, line),
             Self::Json => json::write(event, line),
             Self::TableSummary(_, summary) | Self::JsonSummary(summary) => {
-                if let Event::Connect(connect) = event {
-                    summary.add(connect);
+                match event {
+                    Event::Connect(connect) => summary.add(connect.into()),
+                    Event::Outcome(outcome) => summary.add(outcome.into()),
+                    Event::Lost(_) | Event::Notice(_) => {}
                 }
             }
         }

@@ -14,7 +14,8 @@ use unicode_width::UnicodeWidthStr as _;
 
 use super::cells::{cut, duration, family, pad, wrap};
 use crate::{
-    event::{Connect, Verdict},
+    errno,
+    event::{self, Verdict},
     totals::Totals,
 };
 
@@ -35,27 +36,31 @@ struct Key {
     comm: String,
     family: Option<Cow<'static, str>>,
     destination: String,
-    errno: u32,
+    result: String,
 }
 
 #[derive(Debug)]
 struct Row {
     verdict: Verdict,
-    error_type: Option<String>,
-    /// As [`Connect::result`] has it.
-    result: String,
+    errno: u32,
+    outcome: Option<&'static str>,
     count: u64,
-    /// Time in the call, in ns; calls whose entry was not seen are not in it.
+    /// Time in the call, or until the attempt was settled, in ns; calls whose entry was not seen are
+    /// not in it.
     durations: Histogram<u32>,
     longest_ns: u64,
 }
 
 impl Row {
-    fn new(connect: &Connect) -> Option<Self> {
+    fn new(line: event::Line<'_>) -> Option<Self> {
         Some(Self {
-            verdict: connect.verdict(),
-            error_type: connect.error_type.clone(),
-            result: connect.result().to_owned(),
+            verdict: line.verdict,
+            errno: line.errno,
+            outcome: line.left_with.map(|_| match line.verdict {
+                Verdict::Succeeded | Verdict::InProgress => "established",
+                Verdict::Failed => "failed",
+                Verdict::Abandoned => "abandoned",
+            }),
             count: 0,
             // The constants are ones that it accepts.
             durations: Histogram::new_with_max(LONGEST_NS, DIGITS).ok()?,
@@ -82,7 +87,10 @@ struct Line<'a> {
     destination: &'a str,
     errno: u32,
     #[serde(rename = "error.type", skip_serializing_if = "Option::is_none")]
-    error_type: Option<&'a str>,
+    error_type: Option<Cow<'static, str>>,
+    /// Of attempts that were settled after their call.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    outcome: Option<&'static str>,
     count: u64,
     #[serde(flatten)]
     durations: Option<Durations>,
@@ -116,15 +124,15 @@ struct Page<'a> {
 }
 
 impl Summary {
-    /// Adds one connect to its row.
-    pub(super) fn add(&mut self, connect: &Connect) {
+    /// Adds one connect or outcome to its row.
+    pub(super) fn add(&mut self, line: event::Line<'_>) {
         let key = Key {
-            comm: connect.comm.clone(),
-            family: connect.address.family.clone(),
-            destination: connect.address.destination(),
-            errno: connect.errno,
+            comm: line.call.comm.clone(),
+            family: line.call.address.family.clone(),
+            destination: line.call.address.destination(),
+            result: line.result.to_owned(),
         };
-        let room = if connect.verdict() == Verdict::Succeeded {
+        let room = if line.verdict == Verdict::Succeeded {
             SUCCESSES_MAX
         } else {
             ROWS_MAX
@@ -132,7 +140,7 @@ impl Summary {
         let full = self.rows.len() >= room;
         let row = match self.rows.entry(key) {
             Entry::Occupied(row) => row.into_mut(),
-            Entry::Vacant(vacant) if !full && let Some(row) = Row::new(connect) => {
+            Entry::Vacant(vacant) if !full && let Some(row) = Row::new(line) => {
                 vacant.insert(row)
             }
             Entry::Vacant(_) => {
@@ -141,7 +149,7 @@ impl Summary {
             }
         };
         row.count += 1;
-        if let Some(ns) = connect.duration_ns {
+        if let Some(ns) = line.duration_ns {
             row.durations.saturating_record(ns);
             row.longest_ns = row.longest_ns.max(ns);
         }
@@ -156,8 +164,9 @@ impl Summary {
                 comm: &key.comm,
                 family: key.family.as_deref(),
                 destination: &key.destination,
-                errno: key.errno,
-                error_type: row.error_type.as_deref(),
+                errno: row.errno,
+                error_type: (row.errno != 0).then(|| errno::label(row.errno)),
+                outcome: row.outcome,
                 count: row.count,
                 durations: (!row.durations.is_empty()).then(|| Durations {
                     // A histogram answers with the upper end of a step.
@@ -166,21 +175,22 @@ impl Summary {
                     max: row.longest_ns,
                 }),
                 verdict: row.verdict,
-                result: &row.result,
+                result: &key.result,
             })
             .collect();
         lines.sort_by(|a, b| {
             let order = |line: &Line<'_>| match line.verdict {
                 Verdict::Failed => 0,
-                Verdict::InProgress => 1,
-                Verdict::Succeeded => 2,
+                Verdict::Abandoned => 1,
+                Verdict::InProgress => 2,
+                Verdict::Succeeded => 3,
             };
-            (order(a), b.count, a.comm, a.destination, a.errno).cmp(&(
+            (order(a), b.count, a.comm, a.destination, a.result).cmp(&(
                 order(b),
                 a.count,
                 b.comm,
                 b.destination,
-                b.errno,
+                b.result,
             ))
         });
         lines

@@ -3,7 +3,7 @@
 //! The destination comes last: it alone may be long, and on a terminal it is continued below its own
 //! beginning, so nothing of it is cut off.
 
-use std::{collections::HashSet, fmt::Write as _, io::Write as _};
+use std::{collections::HashSet, fmt::Write as _, io::Write as _, net::SocketAddr};
 
 use jiff::tz::TimeZone;
 use unicode_width::UnicodeWidthStr as _;
@@ -13,7 +13,7 @@ use super::{
     summary::Summary,
 };
 use crate::{
-    event::{Connect, Event, Lost, Verdict},
+    event::{Event, Line, Lost, Verdict},
     explain,
 };
 
@@ -103,56 +103,56 @@ impl Table {
 
     pub(super) fn row(&mut self, event: &Event, line: &mut Vec<u8>) {
         match event {
-            Event::Connect(connect) => self.connect(connect, line),
+            Event::Connect(connect) => self.line(connect.into(), line),
+            Event::Outcome(outcome) => self.line(outcome.into(), line),
             Event::Lost(lost) => self.lost(lost, line),
             // What the agent has to say of itself stands on standard error.
             Event::Notice(_) => {}
         }
     }
 
-    fn connect(&mut self, connect: &Connect, line: &mut Vec<u8>) {
-        let mut cells = self.time(connect.timestamp);
+    fn line(&mut self, shown: Line<'_>, line: &mut Vec<u8>) {
+        let Line { call, result, .. } = shown;
+        let mut cells = self.time(shown.timestamp);
         cells.push(' ');
         push_padded(
             &mut cells,
-            &process(&connect.comm, connect.pid, self.process_width()),
+            &process(&call.comm, call.pid, self.process_width()),
             self.process_width(),
         );
         cells.push(' ');
-        push_padded(&mut cells, &family(connect.address.family.as_deref()), 7);
-        let fd = connect.fd.map_or("-".to_owned(), |fd| fd.to_string());
+        push_padded(&mut cells, &family(call.address.family.as_deref()), 7);
+        let fd = call.fd.map_or("-".to_owned(), |fd| fd.to_string());
         // Writing to a String does not fail.
         let _ok = write!(cells, " {fd:>3} ");
         line.extend_from_slice(cells.as_bytes());
 
-        let result = connect.result();
-        self.push(line, color(connect.verdict()), result);
+        self.push(line, color(shown.verdict), result);
         let mut rest = pad(13_usize.saturating_sub(result.len()));
-        let took = connect.duration_ns.map_or("-".to_owned(), duration);
+        let took = shown.duration_ns.map_or("-".to_owned(), duration);
         let _ok = write!(rest, " {took:>7} ");
         let start = cells.width() + result.len() + rest.width();
-        let destination = connect.address.destination();
-        rest.push_str(&wrap(&destination, start, self.style.width));
+        rest.push_str(&wrap(&destination(shown), start, self.style.width));
         rest.push('\n');
         line.extend_from_slice(rest.as_bytes());
-        if let Some(hint) = self.hint(connect) {
+        if let Some(hint) = self.hint(shown) {
             self.push(line, DIM, &format!("  {result}: {hint}"));
             line.push(b'\n');
         }
     }
 
     /// What to say under this failure, if it is the first of its kind in its process.
-    fn hint(&mut self, connect: &Connect) -> Option<&'static str> {
+    fn hint(&mut self, shown: Line<'_>) -> Option<&'static str> {
         let explained = self.explained.as_mut()?;
-        if connect.verdict() != Verdict::Failed {
+        if shown.verdict != Verdict::Failed {
             return None;
         }
         if explained.len() >= EXPLAINED_MAX {
             explained.clear();
         }
         explained
-            .insert((connect.errno, connect.pid))
-            .then(|| explain::hint(connect.errno))?
+            .insert((shown.errno, shown.call.pid))
+            .then(|| explain::hint(shown.errno))?
     }
 
     fn lost(&self, lost: &Lost, line: &mut Vec<u8>) {
@@ -183,6 +183,24 @@ impl Table {
     }
 }
 
+/// The address that was passed; where the kernel really went, if elsewhere; and of an outcome, what
+/// its call had returned.
+fn destination(shown: Line<'_>) -> String {
+    let mut text = shown.call.address.destination();
+    if let (Some(ip), Some(port)) = (
+        shown.call.destination_address,
+        shown.call.destination_port,
+    ) {
+        let really = SocketAddr::new(ip, port);
+        // Writing to a String does not fail.
+        let _ok = write!(text, " -> {really}");
+    }
+    if let Some(left_with) = shown.left_with {
+        let _ok = write!(text, " (after {left_with})");
+    }
+    text
+}
+
 /// `name/pid`, the name cut to fit.
 fn process(comm: &str, pid: u32, width: usize) -> String {
     let pid = format!("/{pid}");
@@ -193,7 +211,7 @@ fn process(comm: &str, pid: u32, width: usize) -> String {
 const fn color(verdict: Verdict) -> &'static str {
     match verdict {
         Verdict::Succeeded => "",
-        Verdict::InProgress => YELLOW,
+        Verdict::InProgress | Verdict::Abandoned => YELLOW,
         Verdict::Failed => BOLD_RED,
     }
 }

@@ -1,0 +1,56 @@
+//! Attempts to connect that are under way: what the kernel object keeps of each until it is settled.
+//!
+//! The value is the record that will be written, so that nothing has to be joined afterwards; the
+//! agent reads what is left when it stops.
+
+use crate::record::Outcome;
+
+/// Name of the hash map of attempts, by the address of the kernel's `struct sock`.
+pub const ATTEMPTS_MAP: &str = "ATTEMPTS";
+/// Default capacity of [`ATTEMPTS_MAP`].
+pub const ATTEMPTS_ENTRIES: u32 = 32_768;
+
+/// Name of the LRU hash map that remembers which attempt a socket has made, by the address of the
+/// kernel's `struct sock`, so that a later call on it can be told to ask for the same attempt.
+pub const IDENTITIES_MAP: &str = "IDENTITIES";
+/// Capacity of [`IDENTITIES_MAP`]; the least recently used is forgotten.
+pub const IDENTITIES_ENTRIES: u32 = 16_384;
+
+/// An attempt under way.
+#[derive(Clone, Copy, Debug)]
+#[repr(C)]
+pub struct Attempt {
+    /// What will be told, as far as it is known.
+    pub outcome: Outcome,
+    /// When the socket was about to send its SYN, `CLOCK_MONOTONIC` in ns.
+    pub syn_ns: u64,
+    /// Not 0: the call is over and has left the attempt unsettled.
+    pub left: u64,
+    /// Not 0: the attempt is settled.
+    pub settled: u64,
+}
+
+/// Which attempt a socket has made.
+#[derive(Clone, Copy, Debug)]
+#[repr(C)]
+pub struct Identity {
+    /// Number of the socket's inode: tells a socket from its successor at the same address.
+    pub inode: u64,
+    /// [`crate::record::Call::entered_ns`] of the attempt.
+    pub entered_ns: u64,
+    /// [`crate::record::Call::tid`] of the attempt.
+    pub tid: u32,
+    /// Always 0.
+    pub reserved: u32,
+}
+
+const _: () = assert!(size_of::<Attempt>() == 280);
+const _: () = assert!(size_of::<Identity>() == 24);
+
+#[cfg(feature = "user")]
+#[expect(
+    unsafe_code,
+    reason = "aya reads a map's value only as a Pod type"
+)]
+// SAFETY: Attempt is repr(C), holds only integers and has no padding.
+unsafe impl aya::Pod for Attempt {}

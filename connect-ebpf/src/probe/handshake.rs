@@ -1,0 +1,181 @@
+//! The state of TCP sockets: when an attempt begins, and what becomes of it.
+//!
+//! Tracepoint `sock:inet_sock_set_state` (`include/trace/events/sock.h`, the same on 5.10 to 7.3),
+//! in two ways. Raw, where the kernel's BTF says where a socket keeps its error: then it runs even
+//! while another tracepoint program runs on its CPU. Or plain, as tracefs describes it, without the
+//! error. State changes come in any context: the caller's, another task's, a softirq's.
+//!
+//! Multipath TCP connects by a subflow, which is a TCP socket and is followed; its own socket, of
+//! another protocol, is not.
+
+use aya_ebpf::{
+    EbpfContext as _,
+    helpers::bpf_ktime_get_ns,
+    macros::{raw_tracepoint, tracepoint},
+    programs::{RawTracePointContext, TracePointContext},
+};
+use connect_ebpf::record::{
+    Endpoints, OUTCOME_ABANDONED, OUTCOME_ESTABLISHED, OUTCOME_FAILED,
+};
+
+use crate::{
+    inflight,
+    settlement::{self, Settlement},
+    socket::{self, IPPROTO_TCP},
+    task,
+};
+
+/// Socket states (`include/net/tcp_states.h`).
+const TCP_SYN_SENT: u32 = 2;
+/// Both ends have sent a SYN to each other.
+const TCP_SYN_RECV: u32 = 3;
+const TCP_CLOSE: u32 = 7;
+
+const AF_INET: u16 = 2;
+
+/// Offsets in the context of the plain tracepoint.
+const SKADDR: usize = 8;
+const OLDSTATE: usize = 16;
+const NEWSTATE: usize = 20;
+const SPORT: usize = 24;
+const DPORT: usize = 26;
+const FAMILY: usize = 28;
+const PROTOCOL: usize = 30;
+const SADDR: usize = 32;
+const DADDR: usize = 36;
+const SADDR_V6: usize = 40;
+const DADDR_V6: usize = 56;
+
+#[raw_tracepoint(tracepoint = "inet_sock_set_state")]
+fn inet_sock_set_state(ctx: RawTracePointContext) {
+    let sk: u64 = ctx.arg(0);
+    let old: u32 = ctx.arg(1);
+    let new: u32 = ctx.arg(2);
+    if begins(old, new) {
+        if socket::protocol(sk) == Some(IPPROTO_TCP) {
+            begin(sk);
+        }
+    } else if may_settle(old) {
+        settle(
+            sk,
+            new,
+            || match socket::error(sk) {
+                Some(0) => (OUTCOME_ABANDONED, 0),
+                Some(errno) => (OUTCOME_FAILED, errno),
+                None => (OUTCOME_FAILED, 0),
+            },
+            || socket::endpoints(sk),
+        );
+    }
+}
+
+#[tracepoint(category = "sock", name = "inet_sock_set_state")]
+fn inet_sock_set_state_without_errno(ctx: TracePointContext) {
+    let sk: u64 = field(&ctx, SKADDR);
+    let old: u32 = field(&ctx, OLDSTATE);
+    let new: u32 = field(&ctx, NEWSTATE);
+    if begins(old, new) {
+        if field::<u16>(&ctx, PROTOCOL) == IPPROTO_TCP {
+            begin(sk);
+        }
+    } else if may_settle(old) {
+        settle(sk, new, || (OUTCOME_FAILED, 0), || endpoints(&ctx));
+    }
+}
+
+#[inline(always)]
+const fn begins(old: u32, new: u32) -> bool {
+    old == TCP_CLOSE && new == TCP_SYN_SENT
+}
+
+#[inline(always)]
+const fn may_settle(old: u32) -> bool {
+    old == TCP_SYN_SENT || old == TCP_SYN_RECV
+}
+
+/// Only inside a connect call is this change its attempt: others send a SYN too, sendto(2) with
+/// `MSG_FASTOPEN` or the kernel itself.
+#[inline(always)]
+fn begin(sk: u64) {
+    let id = task::current();
+    if let Some(call) = inflight::under_way(id.tid) {
+        settlement::begin(id, call, sk, now());
+    }
+}
+
+#[inline(always)]
+fn settle(
+    sk: u64,
+    new: u32,
+    why: impl FnOnce() -> (u8, u32),
+    endpoints: impl FnOnce() -> Endpoints,
+) {
+    if new == TCP_SYN_RECV {
+        return;
+    }
+    let Some(attempt) = settlement::under_way(sk) else {
+        return;
+    };
+    if attempt.settled != 0 {
+        return;
+    }
+    let (outcome, errno) = if new == TCP_CLOSE {
+        why()
+    } else {
+        // Established; or already further, where the other end has been quick.
+        (OUTCOME_ESTABLISHED, 0)
+    };
+    let settlement = Settlement {
+        outcome,
+        errno,
+        at_ns: now(),
+        endpoints: endpoints(),
+    };
+    settlement::settle(sk, attempt, &settlement);
+}
+
+#[inline(always)]
+fn endpoints(ctx: &TracePointContext) -> Endpoints {
+    let family: u16 = field(ctx, FAMILY);
+    let (local_address, peer_address) = if family == AF_INET {
+        (
+            socket::from_ipv4(field(ctx, SADDR)),
+            socket::from_ipv4(field(ctx, DADDR)),
+        )
+    } else {
+        (
+            words(ctx, SADDR_V6),
+            words(ctx, DADDR_V6),
+        )
+    };
+    Endpoints {
+        family,
+        local_port: field(ctx, SPORT),
+        peer_port: field(ctx, DPORT),
+        reserved: 0,
+        local_address,
+        peer_address,
+    }
+}
+
+/// Sixteen bytes.
+#[inline(always)]
+fn words(ctx: &TracePointContext, offset: usize) -> [u8; 16] {
+    let words: [u64; 2] = [field(ctx, offset), field(ctx, offset + 8)];
+    // SAFETY: bytes have no alignment, and any are valid.
+    unsafe { core::mem::transmute::<[u64; 2], [u8; 16]>(words) }
+}
+
+#[inline(always)]
+fn now() -> u64 {
+    // SAFETY: the helper takes no arguments.
+    unsafe { bpf_ktime_get_ns() }
+}
+
+/// A field of the plain tracepoint's context.
+#[inline(always)]
+fn field<T>(ctx: &TracePointContext, offset: usize) -> T {
+    let field = ctx.as_ptr().wrapping_byte_add(offset).cast::<T>();
+    // SAFETY: the verifier checks the offset against the tracepoint's size.
+    unsafe { field.read() }
+}

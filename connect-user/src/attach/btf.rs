@@ -1,0 +1,249 @@
+//! Where the running kernel's structures have their fields: `/sys/kernel/btf/vmlinux`.
+//!
+//! The format is that of `Documentation/bpf/btf.rst` and `include/uapi/linux/btf.h` in the kernel. A
+//! reader of the few structures that are needed takes 2 ms, where a whole model of the kernel's
+//! types takes a hundred.
+
+use std::{collections::HashMap, fs, path::Path};
+
+use anyhow::{Context as _, Result, bail, ensure};
+use connect_ebpf::settings::Offsets;
+
+/// Where the kernel has its own BTF.
+pub const VMLINUX: &str = "/sys/kernel/btf/vmlinux";
+
+/// Offsets of everything that the kernel object reads by itself.
+///
+/// # Errors
+///
+/// The kernel has no BTF, or a structure is not as expected: which one.
+pub fn offsets() -> Result<Offsets> {
+    offsets_in(Path::new(VMLINUX))
+}
+
+fn offsets_in(path: &Path) -> Result<Offsets> {
+    let bytes = fs::read(path).with_context(|| format!("cannot read {}", path.display()))?;
+    let btf = Btf::parse(
+        &bytes,
+        &[
+            "task_struct",
+            "files_struct",
+            "fdtable",
+            "file",
+            "inode",
+            "socket",
+            "sock",
+            "sock_common",
+            "inet_sock",
+        ],
+    )
+    .with_context(|| format!("{} is not understood", path.display()))?;
+    let at = |structure, field| {
+        btf.offset(structure, field)
+            .with_context(|| format!("the kernel's struct {structure} has no field {field}"))
+    };
+    // `struct sock` begins with its `struct sock_common`.
+    ensure!(
+        at("sock", "__sk_common")? == 0,
+        "struct sock does not begin with its sock_common"
+    );
+    Ok(Offsets {
+        task_files: at("task_struct", "files")?,
+        files_fdt: at("files_struct", "fdt")?,
+        fdt_max_fds: at("fdtable", "max_fds")?,
+        fdt_fd: at("fdtable", "fd")?,
+        file_inode: at("file", "f_inode")?,
+        file_private_data: at("file", "private_data")?,
+        inode_mode: at("inode", "i_mode")?,
+        inode_ino: at("inode", "i_ino")?,
+        socket_state: at("socket", "state")?,
+        socket_sk: at("socket", "sk")?,
+        sock_family: at("sock_common", "skc_family")?,
+        sock_daddr: at("sock_common", "skc_daddr")?,
+        sock_rcv_saddr: at("sock_common", "skc_rcv_saddr")?,
+        sock_dport: at("sock_common", "skc_dport")?,
+        // Absent from a kernel without IPv6.
+        sock_v6_daddr: btf.offset("sock_common", "skc_v6_daddr").unwrap_or(0),
+        sock_v6_rcv_saddr: btf.offset("sock_common", "skc_v6_rcv_saddr").unwrap_or(0),
+        sock_type: at("sock", "sk_type")?,
+        sock_protocol: at("sock", "sk_protocol")?,
+        sock_err: at("sock", "sk_err")?,
+        inet_sport: at("inet_sock", "inet_sport")?,
+    })
+}
+
+const MAGIC: u16 = 0xeB9F;
+/// `struct btf_type`: name, info, size or type.
+const TYPE_LENGTH: usize = 12;
+/// `struct btf_member`: name, type, offset in bits.
+const MEMBER_LENGTH: usize = 12;
+
+const KIND_INT: u32 = 1;
+const KIND_ARRAY: u32 = 3;
+const KIND_STRUCT: u32 = 4;
+const KIND_UNION: u32 = 5;
+const KIND_ENUM: u32 = 6;
+const KIND_FUNC_PROTO: u32 = 13;
+const KIND_VAR: u32 = 14;
+const KIND_DATASEC: u32 = 15;
+const KIND_DECL_TAG: u32 = 17;
+const KIND_ENUM64: u32 = 19;
+
+/// How deep anonymous structures may be nested.
+const DEPTH_MAX: u32 = 8;
+
+/// Structures of a kernel.
+struct Btf<'a> {
+    /// Names, each ended by a NUL.
+    strings: &'a [u8],
+    /// Members of every structure and union, by type id.
+    members: HashMap<u32, (&'a [u8], bool)>,
+    /// Type id by name, of those that were asked for.
+    ids: HashMap<&'a str, u32>,
+}
+
+impl<'a> Btf<'a> {
+    fn parse(bytes: &'a [u8], names: &[&'a str]) -> Result<Self> {
+        ensure!(
+            bytes.get(..2) == Some(MAGIC.to_ne_bytes().as_slice()),
+            "no BTF of this machine's byte order"
+        );
+        let header = usize::try_from(word(bytes, 4)?)?;
+        let section = |offset, length| -> Result<&'a [u8]> {
+            let start = header + usize::try_from(word(bytes, offset)?)?;
+            let length = usize::try_from(word(bytes, length)?)?;
+            bytes.get(start..start + length).context("it is cut short")
+        };
+        let mut types = section(8, 12)?;
+        let strings = section(16, 20)?;
+
+        let mut members = HashMap::new();
+        let mut ids = HashMap::new();
+        let mut id = 0;
+        while !types.is_empty() {
+            id += 1;
+            let name = word(types, 0)?;
+            let info = word(types, 4)?;
+            let count = usize::try_from(info & 0xffff)?;
+            let kind = info >> 24 & 0x1f;
+            let behind = match kind {
+                KIND_INT | KIND_VAR | KIND_DECL_TAG => 4,
+                KIND_ARRAY => 12,
+                KIND_STRUCT | KIND_UNION => count * MEMBER_LENGTH,
+                KIND_ENUM | KIND_FUNC_PROTO => count * 8,
+                KIND_DATASEC | KIND_ENUM64 => count * 12,
+                2 | 7..=12 | 16 | 18 => 0,
+                unknown => bail!("kind {unknown} of a type is unknown"),
+            };
+            if matches!(kind, KIND_STRUCT | KIND_UNION) {
+                let own = types
+                    .get(TYPE_LENGTH..TYPE_LENGTH + behind)
+                    .context("it is cut short")?;
+                members.insert(id, (own, info >> 31 == 1));
+                if let Some(wanted) = names.iter().find(|wanted| is(strings, name, wanted)) {
+                    // Of two of one name, the first: a later one is a driver's own.
+                    ids.entry(*wanted).or_insert(id);
+                }
+            }
+            types = types.get(TYPE_LENGTH + behind..).context("it is cut short")?;
+        }
+        Ok(Self {
+            strings,
+            members,
+            ids,
+        })
+    }
+
+    /// Offset of a field in bytes, also of one in an anonymous structure or union.
+    fn offset(&self, structure: &str, field: &str) -> Option<u32> {
+        self.find(*self.ids.get(structure)?, field, DEPTH_MAX)
+    }
+
+    fn find(&self, id: u32, field: &str, depth: u32) -> Option<u32> {
+        let (members, with_bitfields) = *self.members.get(&id)?;
+        members.chunks_exact(MEMBER_LENGTH).find_map(|member| {
+            let name = word(member, 0).ok()?;
+            let kind = word(member, 4).ok()?;
+            let bits = word(member, 8).ok()?;
+            let bits = if with_bitfields { bits & 0x00ff_ffff } else { bits };
+            let offset = bits / 8;
+            if is(self.strings, name, field) {
+                return bits.is_multiple_of(8).then_some(offset);
+            }
+            if name == 0 && depth > 0 {
+                return Some(offset + self.find(kind, field, depth - 1)?);
+            }
+            None
+        })
+    }
+}
+
+/// Whether the string at this offset is this one.
+fn is(strings: &[u8], offset: u32, wanted: &str) -> bool {
+    usize::try_from(offset)
+        .ok()
+        .and_then(|offset| strings.get(offset..))
+        .and_then(|rest| rest.strip_prefix(wanted.as_bytes()))
+        .is_some_and(|rest| rest.first() == Some(&0))
+}
+
+fn word(bytes: &[u8], offset: usize) -> Result<u32> {
+    let word = bytes.get(offset..).and_then(<[u8]>::first_chunk);
+    Ok(u32::from_ne_bytes(*word.context("it is cut short")?))
+}
+
+#[cfg(test)]
+#[expect(clippy::unwrap_used, reason = "a test stops at what it did not expect")]
+mod tests {
+    use super::*;
+
+    /// `struct outer { int a; struct { union { char b; int c; }; int d; }; }`, with `c` and `d` 4
+    /// and 8 bytes in.
+    fn sample() -> Vec<u8> {
+        let strings = b"\0outer\0a\0b\0c\0d\0";
+        let int = [0, KIND_INT << 24, 4, 32];
+        let union = [0, KIND_UNION << 24 | 2, 4, 9, 1, 0, 11, 1, 0];
+        let inner = [0, KIND_STRUCT << 24 | 2, 8, 0, 2, 0, 13, 1, 32];
+        let outer = [1, KIND_STRUCT << 24 | 2, 12, 7, 1, 0, 0, 3, 32];
+        let types: Vec<u32> = [&int[..], &union, &inner, &outer].concat();
+        let length = u32::try_from(types.len() * 4).unwrap();
+        let mut bytes = MAGIC.to_ne_bytes().to_vec();
+        bytes.extend([1, 0]);
+        for number in [24, 0, length, length, u32::try_from(strings.len()).unwrap()] {
+            bytes.extend(number.to_ne_bytes());
+        }
+        bytes.extend(types.iter().flat_map(|word| word.to_ne_bytes()));
+        bytes.extend(strings);
+        bytes
+    }
+
+    #[test]
+    fn fields_are_found_in_anonymous_members() {
+        let bytes = sample();
+        let btf = Btf::parse(&bytes, &["outer"]).unwrap();
+        for (field, offset) in [
+            ("a", Some(0)),
+            ("b", Some(4)),
+            ("c", Some(4)),
+            ("d", Some(8)),
+            ("e", None),
+        ] {
+            assert_eq!(btf.offset("outer", field), offset, "{field}");
+        }
+        assert_eq!(btf.offset("inner", "d"), None);
+    }
+
+    #[test]
+    fn whatever_is_cut_short_is_an_error() {
+        let bytes = sample();
+        for length in 0..bytes.len() {
+            assert!(Btf::parse(&bytes[..length], &["outer"]).is_err(), "{length}");
+        }
+    }
+
+    #[test]
+    fn no_btf_is_named() {
+        let error = offsets_in(Path::new("/nonexistent")).unwrap_err();
+        assert!(error.to_string().contains("/nonexistent"), "{error}");
+    }
+}
