@@ -79,36 +79,12 @@ pub struct Offsets {
     pub task_files: u32,
     /// `files_struct.fdt`
     pub files_fdt: u32,
-    /// `fdtable.max_fds`
-    pub fdt_max_fds: u32,
-    /// `fdtable.fd`
-    pub fdt_fd: u32,
-    /// `file.f_inode`
-    pub file_inode: u32,
     /// `file.private_data`
     pub file_private_data: u32,
-    /// `inode.i_mode`
-    pub inode_mode: u32,
-    /// `inode.i_ino`
-    pub inode_ino: u32,
-    /// `socket.state`
-    pub socket_state: u32,
-    /// `socket.sk`
-    pub socket_sk: u32,
-    /// `sock.__sk_common.skc_family`
-    pub sock_family: u32,
-    /// `sock.__sk_common.skc_daddr`
-    pub sock_daddr: u32,
-    /// `sock.__sk_common.skc_rcv_saddr`
-    pub sock_rcv_saddr: u32,
-    /// `sock.__sk_common.skc_dport`
-    pub sock_dport: u32,
-    /// `sock.__sk_common.skc_v6_daddr`; 0 where the kernel has no IPv6.
+    /// From a `struct socket` to the number of its inode: `socket_alloc.vfs_inode.i_ino`.
+    pub socket_inode_ino: u32,
+    /// `sock.__sk_common.skc_v6_daddr`, before `skc_v6_rcv_saddr`; 0 where the kernel has no IPv6.
     pub sock_v6_daddr: u32,
-    /// `sock.__sk_common.skc_v6_rcv_saddr`; 0 where the kernel has no IPv6.
-    pub sock_v6_rcv_saddr: u32,
-    /// `sock.sk_type`
-    pub sock_type: u32,
     /// `sock.sk_protocol`
     pub sock_protocol: u32,
     /// `sock.sk_err`
@@ -122,21 +98,9 @@ impl Offsets {
     pub const NONE: Self = Self {
         task_files: 0,
         files_fdt: 0,
-        fdt_max_fds: 0,
-        fdt_fd: 0,
-        file_inode: 0,
         file_private_data: 0,
-        inode_mode: 0,
-        inode_ino: 0,
-        socket_state: 0,
-        socket_sk: 0,
-        sock_family: 0,
-        sock_daddr: 0,
-        sock_rcv_saddr: 0,
-        sock_dport: 0,
+        socket_inode_ino: 0,
         sock_v6_daddr: 0,
-        sock_v6_rcv_saddr: 0,
-        sock_type: 0,
         sock_protocol: 0,
         sock_err: 0,
         inet_sport: 0,

@@ -155,10 +155,12 @@ impl Done {
         }
         let sk = if self.is_some() {
             self.sk
-        } else {
+        } else if socket::is_internet(call.transport.get()) {
             call.sk.get()
+        } else {
+            0
         };
-        if sk == 0 || setting!(offsets.sock_family) == 0 {
+        if sk == 0 || setting!(offsets.inet_sport) == 0 {
             return Endpoints::default();
         }
         socket::endpoints(sk)

@@ -24,6 +24,10 @@ use crate::{
     event::{Call, Connect, Event, Outcome, Settlement},
 };
 
+const EISCONN: u32 = 106;
+const EALREADY: u32 = 114;
+const EINPROGRESS: u32 = 115;
+
 /// Families of [`Endpoints`].
 const AF_INET: u16 = 2;
 const AF_INET6: u16 = 10;
@@ -98,12 +102,20 @@ pub fn decode(bytes: &[u8], clock: Clock) -> Result<Event, Malformed> {
 fn connect(record: &record::Connect, clock: Clock) -> Result<Connect, Malformed> {
     let entry_known = record.call.known & KNOWN_ENTRY != 0;
     let errno = errno::of_return(record.ret);
+    let id = id(record.call.entered_ns, record.call.tid);
+    let attempt = (record.attempt_entered_ns != 0)
+        .then(|| self::id(record.attempt_entered_ns, record.attempt_tid));
+    let mut call = call(&record.call, record.transport, &record.endpoints)?;
+    if attempt.as_ref() != Some(&id) && !matches!(errno, 0 | EISCONN | EALREADY | EINPROGRESS) {
+        // The call has not come so far that the kernel took its address for another.
+        call.destination_address = None;
+        call.destination_port = None;
+    }
     Ok(Connect {
-        id: id(record.call.entered_ns, record.call.tid),
-        attempt: (record.attempt_entered_ns != 0)
-            .then(|| id(record.attempt_entered_ns, record.attempt_tid)),
+        id,
+        attempt,
         timestamp: clock.wall(record.call.entered_ns),
-        call: call(&record.call, record.transport, &record.endpoints)?,
+        call,
         errno,
         error_type: error_type(errno),
         unsettled: flag(record.unsettled, "unsettled")?,

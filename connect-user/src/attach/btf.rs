@@ -31,6 +31,7 @@ fn offsets_in(path: &Path) -> Result<Offsets> {
             "fdtable",
             "file",
             "inode",
+            "socket_alloc",
             "socket",
             "sock",
             "sock_common",
@@ -42,37 +43,50 @@ fn offsets_in(path: &Path) -> Result<Offsets> {
         btf.offset(structure, field)
             .with_context(|| format!("the kernel's struct {structure} has no field {field}"))
     };
-    // `struct sock` begins with its `struct sock_common`.
-    ensure!(
-        at("sock", "__sk_common")? == 0,
-        "struct sock does not begin with its sock_common"
-    );
+    // What connect-ebpf/src/socket.rs copies as a whole.
+    for (structure, field, expected) in [
+        ("fdtable", "max_fds", 0),
+        ("fdtable", "fd", 8),
+        ("socket_alloc", "socket", 0),
+        ("socket", "state", 0),
+        ("socket", "type", 4),
+        ("socket", "file", 16),
+        ("socket", "sk", 24),
+        ("sock", "__sk_common", 0),
+        ("sock_common", "skc_daddr", 0),
+        ("sock_common", "skc_rcv_saddr", 4),
+        ("sock_common", "skc_dport", 12),
+        ("sock_common", "skc_family", 16),
+        ("inet_sock", "sk", 0),
+    ] {
+        let found = at(structure, field)?;
+        ensure!(
+            found == expected,
+            "the kernel's struct {structure} has {field} at {found}, not {expected}"
+        );
+    }
+    // Absent from a kernel without IPv6.
+    let sock_v6_daddr = btf.offset("sock_common", "skc_v6_daddr").unwrap_or(0);
+    if sock_v6_daddr != 0 {
+        let found = at("sock_common", "skc_v6_rcv_saddr")?;
+        ensure!(
+            found == sock_v6_daddr + 16,
+            "the kernel's struct sock_common has its IPv6 addresses apart"
+        );
+    }
     Ok(Offsets {
         task_files: at("task_struct", "files")?,
         files_fdt: at("files_struct", "fdt")?,
-        fdt_max_fds: at("fdtable", "max_fds")?,
-        fdt_fd: at("fdtable", "fd")?,
-        file_inode: at("file", "f_inode")?,
         file_private_data: at("file", "private_data")?,
-        inode_mode: at("inode", "i_mode")?,
-        inode_ino: at("inode", "i_ino")?,
-        socket_state: at("socket", "state")?,
-        socket_sk: at("socket", "sk")?,
-        sock_family: at("sock_common", "skc_family")?,
-        sock_daddr: at("sock_common", "skc_daddr")?,
-        sock_rcv_saddr: at("sock_common", "skc_rcv_saddr")?,
-        sock_dport: at("sock_common", "skc_dport")?,
-        // Absent from a kernel without IPv6.
-        sock_v6_daddr: btf.offset("sock_common", "skc_v6_daddr").unwrap_or(0),
-        sock_v6_rcv_saddr: btf.offset("sock_common", "skc_v6_rcv_saddr").unwrap_or(0),
-        sock_type: at("sock", "sk_type")?,
+        socket_inode_ino: at("socket_alloc", "vfs_inode")? + at("inode", "i_ino")?,
+        sock_v6_daddr,
         sock_protocol: at("sock", "sk_protocol")?,
         sock_err: at("sock", "sk_err")?,
         inet_sport: at("inet_sock", "inet_sport")?,
     })
 }
 
-const MAGIC: u16 = 0xeB9F;
+const MAGIC: u16 = 0xeb9f;
 /// `struct btf_type`: name, info, size or type.
 const TYPE_LENGTH: usize = 12;
 /// `struct btf_member`: name, type, offset in bits.
