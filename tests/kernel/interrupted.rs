@@ -12,7 +12,7 @@ mod killed;
 mod left;
 mod many;
 mod nested;
-mod peer;
+pub(crate) mod peer;
 mod restart;
 mod signals;
 mod stopped;

@@ -28,6 +28,7 @@ mod exec;
 mod families;
 mod filters;
 mod flood;
+mod handshake;
 mod host;
 mod identity;
 mod inflight;
@@ -58,7 +59,7 @@ use support::{
 };
 
 /// Every case of every file.
-const CASES: [&[Case]; 26] = [
+const CASES: [&[Case]; 34] = [
     blocked::CASES,
     children::CASES,
     differential::CASES,
@@ -66,6 +67,14 @@ const CASES: [&[Case]; 26] = [
     families::CASES,
     filters::CASES,
     flood::CASES,
+    handshake::abandoned::CASES,
+    handshake::ambiguous::CASES,
+    handshake::identity::CASES,
+    handshake::kinds::CASES,
+    handshake::many::CASES,
+    handshake::options::CASES,
+    handshake::programs::CASES,
+    handshake::settled::CASES,
     host::CASES,
     identity::CASES,
     inflight::CASES,

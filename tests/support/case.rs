@@ -54,6 +54,11 @@ impl Case {
         Self::new(name, |case| case.run(&[])?.assert_exact(), play)
     }
 
+    /// A test that also finds exactly what became of the attempts that its calls left unsettled.
+    pub(crate) const fn outcomes(name: &'static str, play: fn(&Stage) -> Result<()>) -> Self {
+        Self::new(name, |case| case.run(&[])?.assert_outcomes(), play)
+    }
+
     /// The same, with the machine to itself.
     pub(crate) const fn alone(self) -> Self {
         Self {

@@ -13,7 +13,21 @@ const TOLD: usize = 20;
 /// up in between.
 const CLOCK_TOLERANCE_NS: i64 = 20_000_000;
 /// Keys that are checked by rule, as no application knows their value.
-const BY_RULE: [&str; 4] = ["id", "timestamp", "duration_ns", "cgroup.id"];
+const BY_RULE: [&str; 12] = [
+    "id",
+    "timestamp",
+    "duration_ns",
+    "cgroup.id",
+    // Of these, only some programs know the value.
+    "attempt",
+    "unsettled",
+    "handshake_ns",
+    "network.transport",
+    "network.local.address",
+    "network.local.port",
+    "destination.address",
+    "destination.port",
+];
 
 /// Every call is an event, every event is a call, in order in each thread, and equal in every key.
 pub(crate) fn exact<'a>(
@@ -60,6 +74,30 @@ pub(crate) fn exact<'a>(
         write!(message, "\n  and {} more", count - TOLD)?;
     }
     bail!(message)
+}
+
+/// The events say just these outcomes, in whatever order.
+pub(crate) fn outcomes(expected: &[Map<String, Value>], events: &[Event]) -> Result<()> {
+    let mut events: Vec<_> = events.iter().collect();
+    for outcome in expected {
+        // What must be absent is null.
+        let is_it = |event: &&Event| {
+            outcome.iter().all(|(key, value)| match event.0.get(key) {
+                Some(found) => found == value,
+                None => value.is_null(),
+            })
+        };
+        match events.iter().position(|event| is_it(event)) {
+            Some(index) => {
+                events.swap_remove(index);
+            }
+            None => bail!("no outcome is {}, of {events:?}", text(outcome)),
+        }
+    }
+    if !events.is_empty() {
+        bail!("outcomes that the program does not know of: {events:?}");
+    }
+    Ok(())
 }
 
 fn thread(keys: &Map<String, Value>) -> (i64, i64) {

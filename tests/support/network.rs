@@ -5,19 +5,22 @@ use std::{
     fs::File,
     io::{Read as _, Write as _},
     net::{Ipv4Addr, SocketAddrV4, UdpSocket},
-    os::fd::AsFd as _,
+    os::fd::{AsFd as _, AsRawFd as _, BorrowedFd, OwnedFd},
 };
 
 use anyhow::{Context as _, Result, ensure};
 use libc::{
-    AF_NETLINK, AF_PACKET, IFA_LOCAL, IFLA_IFNAME, IFLA_INFO_DATA, IFLA_INFO_KIND, IFLA_LINKINFO,
+    AF_NETLINK, AF_PACKET, IFA_LOCAL, IFLA_IFNAME, IFLA_INFO_DATA, IFLA_INFO_KIND, IFLA_LINKINFO, IFLA_NET_NS_FD,
     IPPROTO_ICMP, NETLINK_ROUTE, RT_SCOPE_LINK, RT_SCOPE_UNIVERSE, RT_TABLE_MAIN, RTA_DST, RTA_OIF,
     RTA_PREFSRC, RTM_NEWADDR, RTM_NEWLINK, RTM_NEWROUTE, RTN_UNICAST, RTPROT_STATIC, SOCK_DGRAM,
     SOCK_RAW,
 };
 
+use rustix::thread::{LinkNameSpaceType, move_into_link_name_space};
+
 use super::{
-    namespace::LOOPBACK,
+    child::in_thread,
+    namespace::{LOOPBACK, enter_network},
     syscall::{bind, socket},
 };
 
@@ -28,6 +31,8 @@ pub(crate) const SILENT: [u8; 4] = [192, 0, 2, 1];
 pub(crate) const REFUSED: [u8; 4] = [198, 51, 100, 1];
 /// Should be next to us, once [`ethernet`] is there.
 pub(crate) const NEIGHBOUR: [u8; 4] = [203, 0, 113, 2];
+/// Ourselves, next to it.
+const US: [u8; 4] = [203, 0, 113, 1];
 
 const IPV4: u8 = 2;
 const _: () = assert!(libc::AF_INET == 2, "of every architecture");
@@ -71,37 +76,83 @@ fn route(to: [u8; 4], kind: u8, scope: u8) -> Request {
 /// Name of the interface to [`NEIGHBOUR`].
 pub(crate) const NEAR: &str = "near";
 
+/// Indexes of the two ends of an Ethernet.
+const NEAR_INDEX: u32 = 1000;
+const FAR_INDEX: u32 = 1001;
+
 /// An Ethernet on which [`NEIGHBOUR`] should be, and is not.
 pub(crate) fn ethernet() -> Result<()> {
+    veth(None)?;
+    for index in [NEAR_INDEX, FAR_INDEX] {
+        bring_up(index)?;
+    }
+    take_address(NEAR_INDEX, US)
+}
+
+/// A host of its own, which has the address [`NEIGHBOUR`] on an Ethernet with us.
+pub(crate) struct Neighbour(OwnedFd);
+
+impl Neighbour {
+    pub(crate) fn new() -> Result<Self> {
+        let namespace = in_thread(|| {
+            enter_network()?;
+            let namespace = File::open("/proc/thread-self/ns/net")?;
+            Ok(OwnedFd::from(namespace))
+        })?;
+        veth(Some(namespace.as_fd()))?;
+        bring_up(NEAR_INDEX)?;
+        take_address(NEAR_INDEX, US)?;
+        let neighbour = Self(namespace);
+        neighbour.play(|| {
+            bring_up(FAR_INDEX)?;
+            take_address(FAR_INDEX, NEIGHBOUR)
+        })?;
+        Ok(neighbour)
+    }
+
+    /// Does something as that host. Its sockets stay there, whoever uses them.
+    pub(crate) fn play<T: Send>(&self, work: impl FnOnce() -> Result<T> + Send) -> Result<T> {
+        in_thread(|| {
+            move_into_link_name_space(self.0.as_fd(), Some(LinkNameSpaceType::Network))?;
+            work()
+        })
+    }
+}
+
+/// A pair of interfaces; the far one in another namespace, if there is one.
+fn veth(far_namespace: Option<BorrowedFd<'_>>) -> Result<()> {
     const FAR: &str = "far";
-    const INDEX: u32 = 1000;
     // From linux/veth.h.
     const VETH_INFO_PEER: u16 = 1;
 
-    // They come up when both are there.
-    let mut far = link(INDEX + 1, 0);
+    let mut far = link(FAR_INDEX, 0);
     far.attribute(IFLA_IFNAME, FAR.as_bytes());
+    if let Some(namespace) = far_namespace {
+        far.attribute(IFLA_NET_NS_FD, &namespace.as_raw_fd().to_ne_bytes());
+    }
     let mut data = Request::default();
     data.attribute(VETH_INFO_PEER, &far.0);
     let mut information = Request::default();
     information.attribute(IFLA_INFO_KIND, b"veth");
     information.attribute(IFLA_INFO_DATA, &data.0);
-    let mut near = link(INDEX, 0);
+    let mut near = link(NEAR_INDEX, 0);
     near.attribute(IFLA_IFNAME, NEAR.as_bytes());
     near.attribute(IFLA_LINKINFO, &information.0);
-    near.send(RTM_NEWLINK).context("no pair of interfaces")?;
+    near.send(RTM_NEWLINK).context("no pair of interfaces")
+}
 
-    for index in [INDEX, INDEX + 1] {
-        link(index, libc::IFF_UP)
-            .send(RTM_NEWLINK)
-            .context("an interface does not come up")?;
-    }
+fn bring_up(index: u32) -> Result<()> {
+    link(index, libc::IFF_UP)
+        .send(RTM_NEWLINK)
+        .context("an interface does not come up")
+}
+
+fn take_address(index: u32, address: [u8; 4]) -> Result<()> {
     // struct ifaddrmsg: family, prefix, flags, scope, index.
-    let header = [&[IPV4, 24, 0, RT_SCOPE_UNIVERSE][..], &INDEX.to_ne_bytes()].concat();
-    let mut address = Request::new(&header);
-    let [a, b, c, _] = NEIGHBOUR;
-    address.attribute(IFA_LOCAL, &[a, b, c, 1]);
-    address
+    let header = [&[IPV4, 24, 0, RT_SCOPE_UNIVERSE][..], &index.to_ne_bytes()].concat();
+    let mut request = Request::new(&header);
+    request.attribute(IFA_LOCAL, &address);
+    request
         .send(RTM_NEWADDR)
         .context("an interface takes no address")
 }

@@ -43,6 +43,12 @@ impl Event {
 pub(crate) struct Observation {
     /// In the order in which they were written.
     pub(crate) connects: Vec<Event>,
+    /// Events of kind `outcome`, in the order in which they were written.
+    pub(crate) outcomes: Vec<Event>,
+    /// Attempts that were not settled at the end, as the stop notice says.
+    pub(crate) unsettled: u64,
+    /// What became of attempts, as the observed program knows it.
+    true_outcomes: Vec<Map<String, Value>>,
     /// Sum of the `lost` events by reason.
     pub(crate) lost: BTreeMap<String, u64>,
     /// What the observed program made, as far as it wrote it down.
@@ -60,8 +66,17 @@ impl Observation {
             .map(serde_json::from_str)
             .collect::<Result<_, _>>()
             .context("the observed program's own file is not understood")?;
+        let true_outcomes = scratch
+            .text(truth::OUTCOMES)?
+            .lines()
+            .map(serde_json::from_str)
+            .collect::<Result<_, _>>()
+            .context("the observed program's outcomes are not understood")?;
         let mut observation = Self {
             connects: Vec::new(),
+            outcomes: Vec::new(),
+            unsettled: 0,
+            true_outcomes,
             lost: BTreeMap::new(),
             truth,
         };
@@ -77,6 +92,13 @@ impl Observation {
                     );
                     observation.connects.push(Event(keys));
                 }
+                Some("outcome") => {
+                    ensure!(
+                        notices.len() == 1,
+                        "line {number} is outside the two notices"
+                    );
+                    observation.outcomes.push(Event(keys));
+                }
                 Some("lost") => observation.lose(&keys)?,
                 Some("notice") => notices.push(keys),
                 kind => bail!("line {number} is of kind {kind:?}"),
@@ -87,6 +109,10 @@ impl Observation {
         };
         ensure!(start.get("notice") == Some(&"start".into()), "{start:?}");
         ensure!(stop.get("notice") == Some(&"stop".into()), "{stop:?}");
+        observation.unsettled = stop
+            .get("unsettled")
+            .and_then(Value::as_u64)
+            .context("the stop notice does not say what is unsettled")?;
         observation.check_ids()?;
         observation.check_totals(stop, stderr)?;
         Ok(observation)
@@ -95,7 +121,60 @@ impl Observation {
     /// The events are exactly the calls, and nothing was lost.
     pub(crate) fn assert_exact(&self) -> Result<()> {
         self.assert_nothing_lost()?;
-        compare::exact(&self.truth, &self.connects)
+        compare::exact(&self.truth, &self.connects)?;
+        self.check_attempts()
+    }
+
+    /// The same, and the outcomes are exactly those that the program knows of.
+    pub(crate) fn assert_outcomes(&self) -> Result<()> {
+        self.assert_exact()?;
+        compare::outcomes(&self.true_outcomes, &self.outcomes)
+    }
+
+    /// Every attempt that a call has left unsettled has one outcome, or is unsettled at the end; and
+    /// an outcome says of its attempt what the call has said.
+    fn check_attempts(&self) -> Result<()> {
+        const OF_THE_CALL_ALONE: [&str; 12] = [
+            "event",
+            "timestamp",
+            "errno",
+            "error.type",
+            "unsettled",
+            "restarts",
+            "killed",
+            "duration_ns",
+            "handshake_ns",
+            // Learned late.
+            "network.local.address",
+            "network.local.port",
+            "address.source",
+        ];
+        let mut left: BTreeMap<_, _> = self
+            .connects
+            .iter()
+            .filter(|connect| connect.0.contains_key("unsettled"))
+            .map(|connect| Ok((connect.text("id")?, connect)))
+            .collect::<Result<_>>()?;
+        for outcome in &self.outcomes {
+            let call = left
+                .remove(outcome.text("id")?)
+                .with_context(|| format!("an outcome of no attempt, or twice: {outcome:?}"))?;
+            for (key, value) in &call.0 {
+                ensure!(
+                    OF_THE_CALL_ALONE.contains(&key.as_str())
+                        || key.starts_with("destination.")
+                        || outcome.0.get(key) == Some(value),
+                    "{key} of {call:?} and {outcome:?}"
+                );
+            }
+        }
+        ensure!(
+            left.len() as u64 == self.unsettled,
+            "{} attempts are unsettled, not {}: {left:?}",
+            left.len(),
+            self.unsettled
+        );
+        Ok(())
     }
 
     /// The events are exactly those calls that the agent was asked for.
@@ -157,11 +236,28 @@ impl Observation {
         let failed = count(|errno| errno != 0 && errno != EINPROGRESS);
         let in_progress = count(|errno| errno == EINPROGRESS);
         let lost = self.lost();
+        let outcomes = |word: &str| -> u64 {
+            let of = self.outcomes.iter();
+            of.map(|event| u64::from(event.text("outcome").is_ok_and(|outcome| outcome == word)))
+                .sum()
+        };
+        let (established, outcomes_failed, abandoned) = (
+            outcomes("established"),
+            outcomes("failed"),
+            outcomes("abandoned"),
+        );
+        let all_outcomes = self.outcomes.len() as u64;
+        let unsettled = self.unsettled;
         let mut expected = Map::new();
         for (key, value) in [
             ("events", events),
             ("failed", failed),
             ("in_progress", in_progress),
+            ("outcomes", all_outcomes),
+            ("outcomes.established", established),
+            ("outcomes.failed", outcomes_failed),
+            ("outcomes.abandoned", abandoned),
+            ("unsettled", unsettled),
             ("lost", lost),
         ] {
             expected.insert(key.to_owned(), value.into());
@@ -177,7 +273,9 @@ impl Observation {
         );
 
         let mut line = format!(
-            "totals: events {events}, failed {failed}, in progress {in_progress}, lost {lost}"
+            "totals: events {events}, failed {failed}, in progress {in_progress}; \
+             outcomes {all_outcomes}, established {established}, failed {outcomes_failed}, \
+             abandoned {abandoned}, unsettled {unsettled}; lost {lost}"
         );
         if lost > 0 {
             let reasons = self.lost.iter();

@@ -1,6 +1,6 @@
 //! Options of sockets and of the network that they are in.
 
-use std::{fs, io, os::fd::AsRawFd, time::Duration};
+use std::{fs, io, os::fd::{AsRawFd, RawFd}, time::Duration};
 
 use anyhow::{Context as _, Result, ensure};
 
@@ -12,6 +12,18 @@ pub(crate) fn set<T>(socket: &impl AsRawFd, level: i32, option: i32, value: &T) 
     let result = unsafe { libc::setsockopt(socket.as_raw_fd(), level, option, pointer, size) };
     ensure!(result == 0, "no option: {}", io::Error::last_os_error());
     Ok(())
+}
+
+/// getsockopt(2). `T` is what the option gives.
+pub(crate) fn get<T: Default>(socket: RawFd, level: i32, option: i32) -> Result<T> {
+    let mut value = T::default();
+    let mut size = libc::socklen_t::try_from(size_of::<T>())?;
+    let pointer = (&raw mut value).cast();
+    // SAFETY: pointer and size are those of the value, of which any bytes are valid: callers ask for
+    // integers.
+    let result = unsafe { libc::getsockopt(socket, level, option, pointer, &raw mut size) };
+    ensure!(result == 0, "no option: {}", io::Error::last_os_error());
+    Ok(value)
 }
 
 /// `SO_SNDTIMEO`: no longer than this waits a call that sends, or connects.

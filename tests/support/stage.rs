@@ -5,7 +5,8 @@ use std::{
     env,
     fs::File,
     io::{ErrorKind, Write as _},
-    os::fd::AsRawFd,
+    net::SocketAddr,
+    os::fd::{AsRawFd, RawFd},
     path::{Path, PathBuf},
     process,
     time::{Instant, SystemTime, UNIX_EPOCH},
@@ -13,10 +14,11 @@ use std::{
 
 use anyhow::{Context as _, Result, ensure};
 use rustix::process::{Signal, set_parent_process_death_signal};
+use serde::Serialize;
 use serde_json::{Map, Value};
 
 use super::{
-    namespace, scratch,
+    namespace, option, scratch,
     sockaddr::Sockaddr,
     syscall,
     truth::{self, Call, Caller, errno_name},
@@ -29,6 +31,7 @@ pub(crate) struct Stage {
     /// Tells programs of one case apart.
     pub(crate) role: String,
     truth: File,
+    outcomes: File,
 }
 
 impl Stage {
@@ -42,14 +45,15 @@ impl Stage {
 
     /// Stays in the namespaces of whoever has started us.
     pub(crate) fn stay(directory: &Path, role: &str) -> Result<Self> {
-        let truth = File::options()
-            .create(true)
-            .append(true)
-            .open(directory.join(truth::FILE))?;
+        let open = |name| {
+            let path = directory.join(name);
+            File::options().create(true).append(true).open(path)
+        };
         Ok(Self {
             directory: directory.to_owned(),
             role: role.to_owned(),
-            truth,
+            truth: open(truth::FILE)?,
+            outcomes: open(truth::OUTCOMES)?,
         })
     }
 
@@ -85,8 +89,21 @@ impl Stage {
     /// Makes a call and writes it down. Returns the errno.
     pub(crate) fn connect(&self, attempt: &Attempt<'_>) -> Result<i32> {
         let caller = Caller::me();
+        let transport = attempt.transport();
         let outcome = attempt.make();
-        self.record(attempt, &caller, &outcome)?;
+        let mut call = attempt.call(&caller, &outcome);
+        if let Some(transport) = transport {
+            call.keys.insert("network.transport".to_owned(), transport.into());
+        }
+        if matches!(outcome.errno, 0 | libc::EINPROGRESS)
+            && let Some(local) = attempt.local()
+        {
+            let (address, port) = (local.ip().to_string(), local.port());
+            call.keys
+                .insert("network.local.address".to_owned(), address.into());
+            call.keys.insert("network.local.port".to_owned(), port.into());
+        }
+        self.write(truth::FILE, &call)?;
         Ok(outcome.errno)
     }
 
@@ -119,18 +136,62 @@ impl Stage {
         caller: &Caller,
         outcome: &Outcome,
     ) -> Result<()> {
-        let call = Call {
-            keys: attempt.keys(caller, outcome.errno),
-            before: outcome.before,
-            after: outcome.after,
-            took: outcome.took,
-            entered: attempt.entered,
+        self.write(truth::FILE, &attempt.call(caller, outcome))
+    }
+
+    /// Writes down what became of an attempt that this thread has begun by a plain call.
+    pub(crate) fn settled(
+        &self,
+        socket: &impl AsRawFd,
+        address: &Sockaddr,
+        settlement: Settlement,
+    ) -> Result<()> {
+        self.settled_of(&Caller::me(), socket.as_raw_fd(), address, settlement)
+    }
+
+    /// The same, of an attempt that this caller has begun by a call with this descriptor.
+    pub(crate) fn settled_of(
+        &self,
+        caller: &Caller,
+        fd: RawFd,
+        address: &Sockaddr,
+        settlement: Settlement,
+    ) -> Result<()> {
+        let mut keys = address.shown.clone();
+        let (outcome, errno) = match settlement {
+            Settlement::Established => ("established", Some(0)),
+            Settlement::Failed(errno) => ("failed", Some(errno)),
+            Settlement::Abandoned => ("abandoned", None),
         };
-        let mut line = serde_json::to_vec(&call)?;
+        for (key, value) in [
+            ("process.pid", caller.pid.into()),
+            ("thread.id", caller.tid.into()),
+            ("process.comm", caller.comm.as_str().into()),
+            ("process.real_user.id", caller.uid.into()),
+            ("fd", fd.into()),
+            ("outcome", outcome.into()),
+            ("errno", errno.into()),
+            (
+                "error.type",
+                errno.filter(|&errno| errno != 0).map(errno_name).into(),
+            ),
+        ] {
+            keys.insert(key.to_owned(), value);
+        }
+        self.write(truth::OUTCOMES, &keys)
+    }
+
+    fn write(&self, file: &str, what: &impl Serialize) -> Result<()> {
+        let mut line = serde_json::to_vec(what)?;
         line.push(b'\n');
+        let file = if file == truth::FILE {
+            &self.truth
+        } else {
+            &self.outcomes
+        };
         // One write: lines of many processes must not mix.
         loop {
-            match (&self.truth).write(&line) {
+            match (&*file).write(&line) {
                 Err(error) if error.kind() == ErrorKind::Interrupted => {}
                 written => {
                     ensure!(written? == line.len(), "half a line of truth");
@@ -139,6 +200,24 @@ impl Stage {
             }
         }
     }
+}
+
+impl Settlement {
+    /// What `SO_ERROR` says.
+    pub(crate) const fn of(errno: i32) -> Self {
+        match errno {
+            0 => Self::Established,
+            errno => Self::Failed(errno),
+        }
+    }
+}
+
+/// What becomes of an attempt.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Settlement {
+    Established,
+    Failed(i32),
+    Abandoned,
 }
 
 /// A call to make, and what its event must show.
@@ -274,6 +353,49 @@ impl<'a> Attempt<'a> {
             took: u64::try_from(start.elapsed().as_nanos()).unwrap_or(u64::MAX),
             after: wall(),
         }
+    }
+
+    /// What its event must show.
+    fn call(&self, caller: &Caller, outcome: &Outcome) -> Call {
+        Call {
+            keys: self.keys(caller, outcome.errno),
+            before: outcome.before,
+            after: outcome.after,
+            took: outcome.took,
+            entered: self.entered,
+        }
+    }
+
+    /// What the socket is, as it says itself; `None` where it is none, or of no such kind.
+    fn transport(&self) -> Option<&'static str> {
+        if !self.arguments {
+            return None;
+        }
+        let option = |option| option::get::<i32>(low_half(self.fd), libc::SOL_SOCKET, option).ok();
+        let family = option(libc::SO_DOMAIN)?;
+        let kind = option(libc::SO_TYPE)?;
+        let protocol = option(libc::SO_PROTOCOL)?;
+        match (family, kind, protocol) {
+            (libc::AF_UNIX, ..) => Some("unix"),
+            (libc::AF_INET | libc::AF_INET6, libc::SOCK_RAW, _) => Some("raw"),
+            (libc::AF_INET | libc::AF_INET6, _, libc::IPPROTO_TCP) => Some("tcp"),
+            (libc::AF_INET | libc::AF_INET6, _, libc::IPPROTO_UDP) => Some("udp"),
+            (libc::AF_INET | libc::AF_INET6, _, libc::IPPROTO_SCTP) => Some("sctp"),
+            (libc::AF_INET | libc::AF_INET6, _, libc::IPPROTO_MPTCP) => Some("mptcp"),
+            (libc::AF_INET | libc::AF_INET6, _, libc::IPPROTO_UDPLITE) => Some("udplite"),
+            (libc::AF_INET | libc::AF_INET6, _, libc::IPPROTO_ICMP | libc::IPPROTO_ICMPV6) => {
+                Some("icmp")
+            }
+            _ => None,
+        }
+    }
+
+    /// The internet socket's own address, if it has one.
+    fn local(&self) -> Option<SocketAddr> {
+        if !self.arguments {
+            return None;
+        }
+        syscall::local(low_half(self.fd)).filter(|local| local.port() != 0)
     }
 
     fn keys(&self, caller: &Caller, errno: i32) -> Map<String, Value> {

@@ -2,6 +2,7 @@
 
 use std::{
     io,
+    net::SocketAddr,
     os::fd::{AsRawFd as _, BorrowedFd, FromRawFd as _, OwnedFd, RawFd},
 };
 
@@ -74,4 +75,14 @@ fn owned(fd: RawFd) -> io::Result<OwnedFd> {
     }
     // SAFETY: the kernel has just made it for us.
     Ok(unsafe { OwnedFd::from_raw_fd(fd) })
+}
+
+/// getsockname(2) of an internet socket; `None` for any other.
+pub(crate) fn local(fd: RawFd) -> Option<SocketAddr> {
+    if fd < 0 {
+        return None;
+    }
+    // SAFETY: it is only asked for its name, and stays the caller's.
+    let socket = unsafe { BorrowedFd::borrow_raw(fd) };
+    rustix::net::getsockname(socket).ok()?.try_into().ok()
 }

@@ -10,6 +10,10 @@ use serde_json::{Map, Value};
 /// Its file in the scratch directory: one call per line.
 pub(crate) const FILE: &str = "truth";
 
+/// The file of what became of attempts: one object per line, each with the keys of an outcome that
+/// the application can know.
+pub(crate) const OUTCOMES: &str = "outcomes";
+
 /// One call.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub(crate) struct Call {

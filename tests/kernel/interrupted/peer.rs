@@ -69,13 +69,13 @@ impl Full {
 
 /// A TCP listener that a packet filter keeps from hearing anybody: what is sent to it is swallowed.
 #[derive(Debug)]
-pub(super) struct Deaf {
-    pub(super) address: Sockaddr,
+pub(crate) struct Deaf {
+    pub(crate) address: Sockaddr,
     listener: OwnedFd,
 }
 
 impl Deaf {
-    pub(super) fn new(port: u16) -> Result<Self> {
+    pub(crate) fn new(port: u16) -> Result<Self> {
         let address = loopback(port);
         let listener = tcp()?;
         bind(listener.as_fd(), &address.bytes)?;
@@ -100,7 +100,7 @@ impl Deaf {
     }
 
     /// Lets waiting calls succeed when the kernel tries again, which is within a second at first.
-    pub(super) fn hear(&self) -> Result<()> {
+    pub(crate) fn hear(&self) -> Result<()> {
         set(&self.listener, libc::SOL_SOCKET, libc::SO_DETACH_FILTER, &0)
     }
 }
