@@ -48,9 +48,6 @@ const _: () = assert!(size_of::<Attempt>() == 280);
 const _: () = assert!(size_of::<Identity>() == 24);
 
 #[cfg(feature = "user")]
-#[expect(
-    unsafe_code,
-    reason = "aya reads a map's value only as a Pod type"
-)]
+#[expect(unsafe_code, reason = "aya reads a map's value only as a Pod type")]
 // SAFETY: Attempt is repr(C), holds only integers and has no padding.
 unsafe impl aya::Pod for Attempt {}

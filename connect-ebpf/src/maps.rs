@@ -36,8 +36,7 @@ pub(crate) static LINEAGE: HashMap<u32, u32> = HashMap::with_max_entries(LINEAGE
 
 /// Attempts that are not settled, by the address of their `struct sock`.
 #[map]
-pub(crate) static ATTEMPTS: HashMap<u64, Attempt> =
-    HashMap::with_max_entries(ATTEMPTS_ENTRIES, 0);
+pub(crate) static ATTEMPTS: HashMap<u64, Attempt> = HashMap::with_max_entries(ATTEMPTS_ENTRIES, 0);
 
 /// The attempt that a socket has made last, by the address of its `struct sock`.
 #[map]

@@ -11,8 +11,8 @@ use connect_ebpf::{
     attempt::{Attempt, Identity},
     loss::KernelLoss,
     record::{
-        ADDRESS_AT_EXIT, Endpoints, Header, KIND_OUTCOME, OUTCOME_ESTABLISHED, OUTCOME_NONE, Outcome,
-        TRANSPORT_TCP, TRANSPORT_UNKNOWN, VERSION,
+        ADDRESS_AT_EXIT, Endpoints, Header, KIND_OUTCOME, OUTCOME_ESTABLISHED, OUTCOME_NONE,
+        Outcome, TRANSPORT_TCP, TRANSPORT_UNKNOWN, VERSION,
     },
 };
 

@@ -47,9 +47,11 @@ impl Coverage {
                 None => "seen if tracefs, which cannot be read now, has signal:signal_deliver",
             },
             outcome: match outcomes {
-                Outcomes::WithErrno(_) => "seen: sock:inet_sock_set_state, for TCP and the subflows \
+                Outcomes::WithErrno(_) => {
+                    "seen: sock:inet_sock_set_state, for TCP and the subflows \
                      of MPTCP; SCTP and others have no such states"
-                    .into(),
+                        .into()
+                }
                 Outcomes::WithoutErrno(why) => format!(
                     "not seen: why an attempt fails, nor whether it was abandoned; every end but a \
                      connection is `failed`, and no transport is told: {why}"

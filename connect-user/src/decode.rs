@@ -11,8 +11,8 @@ use connect_ebpf::record::{
     self, ADDRESS_AT_ENTRY, ADDRESS_AT_EXIT, ADDRESS_NOT_READ, Endpoints, Header, KIND_CONNECT,
     KIND_OUTCOME, KNOWN_ARGUMENTS, KNOWN_ENTRY, OUTCOME_ABANDONED, OUTCOME_ESTABLISHED,
     OUTCOME_FAILED, TRANSPORT_DCCP, TRANSPORT_ICMP, TRANSPORT_MPTCP, TRANSPORT_OTHER,
-    TRANSPORT_RAW, TRANSPORT_SCTP, TRANSPORT_SMC, TRANSPORT_TCP, TRANSPORT_UDP,
-    TRANSPORT_UDPLITE, TRANSPORT_UNIX, TRANSPORT_UNKNOWN, VERSION, VIA_SYSCALL,
+    TRANSPORT_RAW, TRANSPORT_SCTP, TRANSPORT_SMC, TRANSPORT_TCP, TRANSPORT_UDP, TRANSPORT_UDPLITE,
+    TRANSPORT_UNIX, TRANSPORT_UNKNOWN, VERSION, VIA_SYSCALL,
 };
 use zerocopy::FromBytes as _;
 
@@ -177,11 +177,7 @@ pub fn unsettled(record: &record::Outcome, clock: Clock) -> Result<Connect, Malf
     })
 }
 
-fn call(
-    record: &record::Call,
-    transport: u8,
-    endpoints: &Endpoints,
-) -> Result<Call, Malformed> {
+fn call(record: &record::Call, transport: u8, endpoints: &Endpoints) -> Result<Call, Malformed> {
     let arguments_known = record.known & KNOWN_ARGUMENTS != 0;
     let address_source = match record.address_source {
         ADDRESS_NOT_READ => None,
@@ -202,7 +198,11 @@ fn call(
         endpoints.local_address,
         endpoints.local_port,
     )?;
-    let peer = end(endpoints.family, endpoints.peer_address, endpoints.peer_port)?;
+    let peer = end(
+        endpoints.family,
+        endpoints.peer_address,
+        endpoints.peer_port,
+    )?;
     let passed = address_source.and_then(|_| address::internet(bytes));
     // Dissolved and never connected sockets have no peer.
     let elsewhere = peer.filter(|peer| {
@@ -268,7 +268,9 @@ fn id(entered_ns: u64, tid: u32) -> String {
 }
 
 fn error_type(errno: u32) -> Option<String> {
-    (errno != 0).then(|| errno::label(errno)).map(Cow::into_owned)
+    (errno != 0)
+        .then(|| errno::label(errno))
+        .map(Cow::into_owned)
 }
 
 fn flag(byte: u8, name: &'static str) -> Result<Option<bool>, Malformed> {

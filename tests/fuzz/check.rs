@@ -6,14 +6,14 @@
 use std::fmt;
 
 use connect_ebpf::record::{
-    self, ADDRESS_MAX, ADDRESS_NOT_READ, Header, KIND_CONNECT, KNOWN_ARGUMENTS, KNOWN_ENTRY,
-    VERSION, VIA_SYSCALL,
+    self, ADDRESS_MAX, ADDRESS_NOT_READ, Endpoints, Header, KIND_CONNECT, KIND_OUTCOME,
+    KNOWN_ARGUMENTS, KNOWN_ENTRY, VERSION, VIA_SYSCALL,
 };
 use connect_observer::{
     clock::Clock,
     decode::decode,
     errno,
-    event::{Connect, Event},
+    event::{Call, Connect, Event, Outcome, Settlement},
     sink::{Sink, Style, Summary, Table},
     totals::Totals,
 };
@@ -23,37 +23,80 @@ use serde::{
     de::{MapAccess, Visitor},
 };
 use serde_json::Value;
-use zerocopy::{FromBytes as _, IntoBytes as _};
+use zerocopy::{FromBytes, IntoBytes as _};
 
 /// 2026-01-01T00:00:00Z, as the wall's time at boot.
 pub(crate) const BOOT_NS: i128 = 1_767_225_600_000_000_000;
 
-/// Checks the bytes as they are, and as the body of a record whose header is right: random bytes
+/// Checks the bytes as they are, and as the body of records whose header is right: random bytes
 /// hardly ever get past the header.
 pub(crate) fn check(bytes: &[u8]) {
     check_as_is(bytes);
-    check_as_is(with_header(bytes).as_bytes());
+    check_as_is(as_connect(bytes).as_bytes());
+    check_as_is(as_outcome(bytes).as_bytes());
 }
 
-/// The bytes where they stand in a record, cut or filled up with zeros, but for the fields that
-/// decide whether it is one.
-fn with_header(bytes: &[u8]) -> record::Connect {
-    let mut image = [0; size_of::<record::Connect>()];
+/// The bytes where they stand in a record, cut or filled up with zeros.
+fn filled<T: FromBytes>(bytes: &[u8]) -> T {
+    let mut image = vec![0; size_of::<T>()];
     for (to, from) in image.iter_mut().zip(bytes) {
         *to = *from;
     }
-    let record = record::Connect::read_from_bytes(&image).expect("the length is right");
+    T::read_from_bytes(&image).expect("the length is right")
+}
+
+const fn header(kind: u16, length: u32) -> Header {
+    Header {
+        kind,
+        version: VERSION,
+        length,
+    }
+}
+
+/// But for the fields that decide whether it is one.
+fn as_connect(bytes: &[u8]) -> record::Connect {
+    let record: record::Connect = filled(bytes);
     record::Connect {
-        header: Header {
-            kind: KIND_CONNECT,
-            version: VERSION,
-            length: u32::try_from(image.len()).expect("a record is short"),
-        },
-        address_len: record.address_len % 129,
-        address_source: record.address_source % 3,
-        via: VIA_SYSCALL,
+        header: header(KIND_CONNECT, 280),
+        call: possible_call(record.call),
         killed: record.killed % 2,
+        unsettled: record.unsettled % 2,
+        transport: record.transport % 12,
+        endpoints: possible_endpoints(record.endpoints),
         ..record
+    }
+}
+
+fn as_outcome(bytes: &[u8]) -> record::Outcome {
+    let record: record::Outcome = filled(bytes);
+    record::Outcome {
+        header: header(KIND_OUTCOME, 256),
+        call: possible_call(record.call),
+        outcome: 1 + record.outcome % 3,
+        transport: record.transport % 12,
+        endpoints: possible_endpoints(record.endpoints),
+        ..record
+    }
+}
+
+const fn possible_call(call: record::Call) -> record::Call {
+    record::Call {
+        address_len: call.address_len % 129,
+        address_source: call.address_source % 3,
+        via: VIA_SYSCALL,
+        ..call
+    }
+}
+
+const fn possible_endpoints(endpoints: Endpoints) -> Endpoints {
+    let family = match endpoints.family % 3 {
+        1 => 2,
+        2 => 10,
+        _ => 0,
+    };
+    Endpoints {
+        family,
+        ..endpoints
     }
 }
 
@@ -61,35 +104,66 @@ fn check_as_is(bytes: &[u8]) {
     let Ok(event) = decode(bytes, Clock::fixed(BOOT_NS)) else {
         return;
     };
-    let record = record::Connect::read_from_bytes(bytes).expect("decoded, so of this length");
-    let Event::Connect(connect) = &event else {
-        panic!("no record says {event:?}");
-    };
-    check_facts(&record, connect);
-    check_json(&event, connect);
+    match &event {
+        Event::Connect(connect) => {
+            let record: record::Connect = filled(bytes);
+            assert_eq!(bytes.len(), size_of_val(&record));
+            check_call(&record.call, &record.endpoints, &connect.id, &connect.call);
+            check_connect(&record, connect);
+        }
+        Event::Outcome(outcome) => {
+            let record: record::Outcome = filled(bytes);
+            assert_eq!(bytes.len(), size_of_val(&record));
+            check_call(&record.call, &record.endpoints, &outcome.id, &outcome.call);
+            check_outcome(&record, outcome);
+        }
+        Event::Lost(_) | Event::Notice(_) => panic!("no record says {event:?}"),
+    }
+    check_json(&event);
     check_tables(&event);
     check_summaries(&event);
 }
 
-/// The event says what the record says.
-fn check_facts(record: &record::Connect, connect: &Connect) {
+/// The event says of the call what the record says.
+fn check_call(record: &record::Call, endpoints: &Endpoints, id: &str, call: &Call) {
     // The id can be turned back into time and thread, so it is unique where they are.
-    let (time, tid) = connect.id.split_once('-').expect("two numbers");
+    let (time, tid) = id.split_once('-').expect("two numbers");
     assert_eq!(u64::from_str_radix(time, 16), Ok(record.entered_ns));
     assert_eq!(u32::from_str_radix(tid, 16), Ok(record.tid));
 
     let comm = record.comm.split(|&byte| byte == 0).next();
-    assert_eq!(Some(unescape(&connect.comm).as_slice()), comm);
-    assert_eq!((connect.pid, connect.tid), (record.pid, record.tid));
-    assert_eq!(
-        (connect.uid, connect.cgroup_id),
-        (record.uid, record.cgroup_id)
-    );
+    assert_eq!(Some(unescape(&call.comm).as_slice()), comm);
+    assert_eq!((call.pid, call.tid), (record.pid, record.tid));
+    assert_eq!((call.uid, call.cgroup_id), (record.uid, record.cgroup_id));
 
     let known = |flag, value| (record.known & flag != 0).then_some(value);
-    assert_eq!(connect.fd, known(KNOWN_ARGUMENTS, record.fd));
-    assert_eq!(connect.addrlen, known(KNOWN_ARGUMENTS, record.addrlen));
-    let duration = (record.known & KNOWN_ENTRY != 0).then_some(record.duration_ns);
+    assert_eq!(call.fd, known(KNOWN_ARGUMENTS, record.fd));
+    assert_eq!(call.addrlen, known(KNOWN_ARGUMENTS, record.addrlen));
+
+    let was_read = record.address_source != ADDRESS_NOT_READ;
+    assert_eq!(call.address_source.is_some(), was_read);
+    let address = &call.address;
+    let has_family = was_read && record.address_len >= 2;
+    assert_eq!(address.family.is_some(), has_family);
+    assert!(address.peer_address.is_none() || address.raw.is_none());
+    if let Some(raw) = &address.raw {
+        assert_eq!(raw.len(), usize::from(record.address_len) * 2);
+        assert!(raw.len() <= ADDRESS_MAX * 2);
+    }
+
+    let has_local = endpoints.family != 0 && endpoints.local_port != 0;
+    let local_port = has_local.then_some(endpoints.local_port);
+    assert_eq!(call.local_port, local_port);
+    assert_eq!(call.local_address.is_some(), has_local);
+    assert_eq!(
+        call.destination_address.is_some(),
+        call.destination_port.is_some()
+    );
+    assert!(call.destination_port.is_none() || endpoints.family != 0);
+}
+
+fn check_connect(record: &record::Connect, connect: &Connect) {
+    let duration = (record.call.known & KNOWN_ENTRY != 0).then_some(record.duration_ns);
     assert_eq!(connect.duration_ns, duration);
 
     let is_error = (-4095..0).contains(&record.ret);
@@ -101,17 +175,24 @@ fn check_facts(record: &record::Connect, connect: &Connect) {
     assert_eq!(connect.restarts.unwrap_or(0), record.restarts);
     assert_ne!(connect.restarts, Some(0), "absent instead");
     assert_eq!(connect.killed, (record.killed == 1).then_some(true));
+    assert_eq!(connect.unsettled, (record.unsettled == 1).then_some(true));
+    assert_eq!(connect.handshake_ns.unwrap_or(0), record.handshake_ns);
+    assert_eq!(connect.attempt.is_some(), record.attempt_entered_ns != 0);
+}
 
-    let was_read = record.address_source != ADDRESS_NOT_READ;
-    assert_eq!(connect.address_source.is_some(), was_read);
-    let address = &connect.address;
-    let has_family = was_read && record.address_len >= 2;
-    assert_eq!(address.family.is_some(), has_family);
-    assert!(address.peer_address.is_none() || address.raw.is_none());
-    if let Some(raw) = &address.raw {
-        assert_eq!(raw.len(), usize::from(record.address_len) * 2);
-        assert!(raw.len() <= ADDRESS_MAX * 2);
-    }
+fn check_outcome(record: &record::Outcome, outcome: &Outcome) {
+    assert_eq!(outcome.id, outcome.attempt);
+    let (settlement, errno) = match (record.outcome, record.errno) {
+        (1, _) => (Settlement::Established, Some(0)),
+        (2, 0) => (Settlement::Failed, None),
+        (2, errno) => (Settlement::Failed, Some(errno)),
+        (3, _) => (Settlement::Abandoned, None),
+        (code, _) => panic!("{code} is no outcome"),
+    };
+    assert_eq!((outcome.outcome, outcome.errno), (settlement, errno));
+    let name = errno.filter(|&errno| errno != 0);
+    let name = name.map(|errno| errno::label(errno).into_owned());
+    assert_eq!(outcome.error_type, name);
 }
 
 /// What a key holds.
@@ -122,10 +203,11 @@ enum Kind {
     Truth,
 }
 
-/// The public keys of a `connect` event, in their order; those with `true` are in every one.
-const KEYS: [(&str, Kind, bool); 23] = [
+/// The public keys of an event, in their order; those with `true` are in every one.
+const KEYS: [(&str, Kind, bool); 32] = [
     ("event", Kind::Text, true),
     ("id", Kind::Text, true),
+    ("attempt", Kind::Text, false),
     ("timestamp", Kind::Text, true),
     ("process.pid", Kind::Number, true),
     ("thread.id", Kind::Number, true),
@@ -141,16 +223,24 @@ const KEYS: [(&str, Kind, bool); 23] = [
     ("unix.type", Kind::Text, false),
     ("address.raw", Kind::Text, false),
     ("address.source", Kind::Text, false),
-    ("errno", Kind::Number, true),
+    ("network.transport", Kind::Text, false),
+    ("network.local.address", Kind::Text, false),
+    ("network.local.port", Kind::Number, false),
+    ("destination.address", Kind::Text, false),
+    ("destination.port", Kind::Number, false),
+    ("via", Kind::Text, true),
+    ("outcome", Kind::Text, false),
+    ("errno", Kind::Number, false),
     ("error.type", Kind::Text, false),
+    ("unsettled", Kind::Truth, false),
     ("restarts", Kind::Number, false),
     ("killed", Kind::Truth, false),
     ("duration_ns", Kind::Number, false),
-    ("via", Kind::Text, true),
+    ("handshake_ns", Kind::Number, false),
 ];
 
 /// One line, one flat object, with the documented keys in their order and nothing else.
-fn check_json(event: &Event, connect: &Connect) {
+fn check_json(event: &Event) {
     let line = written(Sink::Json, event);
     assert_line(&line);
     let Object(pairs) = serde_json::from_str(&line).expect("JSON");
@@ -184,10 +274,16 @@ fn check_json(event: &Event, connect: &Connect) {
     for (key, _, always) in KEYS {
         assert!(!always || value(key).is_some(), "{key} is missing: {line}");
     }
-    assert_eq!(value("event"), Some(&"connect".into()));
-    assert_eq!(value("errno"), Some(&connect.errno.into()));
-    assert_eq!(value("error.type").is_some(), connect.errno != 0);
-    assert_eq!(value("process.comm"), Some(&connect.comm.as_str().into()));
+    let (kind, errno, comm) = match event {
+        Event::Connect(connect) => ("connect", Some(connect.errno), &connect.call.comm),
+        Event::Outcome(outcome) => ("outcome", outcome.errno, &outcome.call.comm),
+        Event::Lost(_) | Event::Notice(_) => panic!("no record says {event:?}"),
+    };
+    assert_eq!(value("event"), Some(&kind.into()));
+    assert_eq!(value("errno"), errno.map(Value::from).as_ref());
+    let failed = errno.is_some_and(|errno| errno != 0);
+    assert_eq!(value("error.type").is_some(), failed);
+    assert_eq!(value("process.comm"), Some(&comm.as_str().into()));
 }
 
 /// One line in every style; colour adds colour and nothing else, an explanation a line below.

@@ -1,15 +1,19 @@
 //! Records that no run of today's kernel object on today's kernel yields, but another may.
 
 use connect_ebpf::record::{
-    ADDRESS_AT_ENTRY, ADDRESS_AT_EXIT, ADDRESS_MAX, ADDRESS_NOT_READ, Connect, Header,
-    KIND_CONNECT, KNOWN_ARGUMENTS, KNOWN_ENTRY, VERSION, VIA_SYSCALL,
+    ADDRESS_AT_ENTRY, ADDRESS_AT_EXIT, ADDRESS_MAX, ADDRESS_NOT_READ, Call, Connect, Endpoints,
+    Header, KIND_CONNECT, KIND_OUTCOME, KNOWN_ARGUMENTS, KNOWN_ENTRY, OUTCOME_ABANDONED,
+    OUTCOME_ESTABLISHED, OUTCOME_FAILED, Outcome, TRANSPORT_MPTCP, TRANSPORT_TCP, TRANSPORT_UNIX,
+    TRANSPORT_UNKNOWN, VERSION, VIA_SYSCALL,
 };
 use zerocopy::IntoBytes as _;
 
 use crate::records::Record;
 
-/// Length of a record.
-pub(crate) const LENGTH: u32 = 216;
+/// Length of a connect's record.
+pub(crate) const LENGTH: u32 = 280;
+/// Length of an outcome's record.
+pub(crate) const OUTCOME_LENGTH: u32 = 256;
 
 /// A connect to 127.0.0.1:443 that returned 0.
 pub(crate) fn connect() -> Connect {
@@ -23,24 +27,69 @@ pub(crate) fn connect() -> Connect {
             version: VERSION,
             length: LENGTH,
         },
-        entered_ns: 1_234_567_890_123,
+        call: Call {
+            entered_ns: 1_234_567_890_123,
+            cgroup_id: 42,
+            pid: 1000,
+            tid: 1001,
+            uid: 0,
+            fd: 3,
+            addrlen: 16,
+            address_len: 16,
+            address_source: ADDRESS_AT_ENTRY,
+            via: VIA_SYSCALL,
+            known: KNOWN_ENTRY | KNOWN_ARGUMENTS,
+            comm: *b"app\0\0\0\0\0\0\0\0\0\0\0\0\0",
+            address,
+        },
         duration_ns: 45_678,
         ret: 0,
-        cgroup_id: 42,
-        pid: 1000,
-        tid: 1001,
-        uid: 0,
-        fd: 3,
-        addrlen: 16,
+        handshake_ns: 0,
+        attempt_entered_ns: 0,
+        attempt_tid: 0,
         restarts: 0,
-        address_len: 16,
-        address_source: ADDRESS_AT_ENTRY,
-        via: VIA_SYSCALL,
-        known: KNOWN_ENTRY | KNOWN_ARGUMENTS,
         killed: 0,
-        reserved: [0; 3],
-        comm: *b"app\0\0\0\0\0\0\0\0\0\0\0\0\0",
-        address,
+        transport: TRANSPORT_UNKNOWN,
+        unsettled: 0,
+        reserved: [0; 5],
+        endpoints: Endpoints::default(),
+    }
+}
+
+/// A connect to the same that returned EINPROGRESS and was established later.
+pub(crate) fn outcome() -> Outcome {
+    let Connect { call, .. } = connect();
+    Outcome {
+        header: Header {
+            kind: KIND_OUTCOME,
+            version: VERSION,
+            length: OUTCOME_LENGTH,
+        },
+        settled_ns: call.entered_ns + 23_456_789,
+        call,
+        ret: -115,
+        errno: 0,
+        outcome: OUTCOME_ESTABLISHED,
+        transport: TRANSPORT_TCP,
+        reserved: [0; 2],
+        endpoints: endpoints(),
+    }
+}
+
+/// From 192.0.2.7:50000 to 127.0.0.1:443.
+pub(crate) fn endpoints() -> Endpoints {
+    let ipv4 = |bytes: [u8; 4]| {
+        let mut address = [0; 16];
+        address[..4].copy_from_slice(&bytes);
+        address
+    };
+    Endpoints {
+        family: 2,
+        local_port: 50_000,
+        peer_port: 443,
+        reserved: 0,
+        local_address: ipv4([192, 0, 2, 7]),
+        peer_address: ipv4([127, 0, 0, 1]),
     }
 }
 
@@ -51,23 +100,29 @@ pub(crate) fn records() -> Vec<Record> {
         (
             "neither entry nor arguments known: before kernel 5.15, seccomp or late to attach",
             Connect {
-                known: 0,
                 duration_ns: 0,
-                fd: 0,
-                addrlen: 0,
-                address_len: 0,
-                address_source: ADDRESS_NOT_READ,
                 ret: -1,
+                call: Call {
+                    known: 0,
+                    fd: 0,
+                    addrlen: 0,
+                    address_len: 0,
+                    address_source: ADDRESS_NOT_READ,
+                    ..connect.call
+                },
                 ..connect
             },
         ),
         (
             "entry not seen, address read at exit",
             Connect {
-                known: KNOWN_ARGUMENTS,
                 duration_ns: 0,
-                address_source: ADDRESS_AT_EXIT,
                 ret: -13,
+                call: Call {
+                    known: KNOWN_ARGUMENTS,
+                    address_source: ADDRESS_AT_EXIT,
+                    ..connect.call
+                },
                 ..connect
             },
         ),
@@ -95,31 +150,37 @@ pub(crate) fn records() -> Vec<Record> {
         (
             "every number at its largest",
             Connect {
-                entered_ns: u64::MAX,
                 duration_ns: u64::MAX,
                 ret: -516,
-                cgroup_id: u64::MAX,
-                pid: u32::MAX,
-                tid: u32::MAX,
-                uid: u32::MAX,
-                fd: i32::MAX,
                 restarts: u32::MAX,
                 killed: 1,
-                addrlen: i32::MAX,
-                comm: [b'W'; 16],
+                call: Call {
+                    entered_ns: u64::MAX,
+                    cgroup_id: u64::MAX,
+                    pid: u32::MAX,
+                    tid: u32::MAX,
+                    uid: u32::MAX,
+                    fd: i32::MAX,
+                    addrlen: i32::MAX,
+                    comm: [b'W'; 16],
+                    ..connect.call
+                },
                 ..connect
             },
         ),
         (
             "every number at its smallest",
             Connect {
-                entered_ns: 0,
                 duration_ns: 0,
-                cgroup_id: 0,
-                pid: 0,
-                tid: 0,
-                fd: i32::MIN,
-                addrlen: i32::MIN,
+                call: Call {
+                    entered_ns: 0,
+                    cgroup_id: 0,
+                    pid: 0,
+                    tid: 0,
+                    fd: i32::MIN,
+                    addrlen: i32::MIN,
+                    ..connect.call
+                },
                 ..connect
             },
         ),
@@ -132,9 +193,98 @@ pub(crate) fn records() -> Vec<Record> {
             },
         ),
     ]
-    .map(|(title, record)| Record {
+    .map(|(title, record)| (title, record.as_bytes().to_vec()))
+    .into_iter()
+    .chain(attempts())
+    .map(|(title, bytes)| Record {
         title: title.to_owned(),
-        bytes: record.as_bytes().to_vec(),
+        bytes,
     })
-    .into()
+    .collect()
+}
+
+/// What an attempt leads to.
+fn attempts() -> Vec<(&'static str, Vec<u8>)> {
+    let (connect, outcome) = (connect(), outcome());
+    let attempt = Connect {
+        attempt_entered_ns: connect.call.entered_ns,
+        attempt_tid: connect.call.tid,
+        transport: TRANSPORT_TCP,
+        endpoints: endpoints(),
+        ..connect
+    };
+    let left = Connect {
+        ret: -115,
+        unsettled: 1,
+        ..attempt
+    };
+    vec![
+        (
+            "established in the call",
+            Connect {
+                handshake_ns: 34_567,
+                ..attempt
+            }
+            .as_bytes()
+            .to_vec(),
+        ),
+        ("left unsettled", left.as_bytes().to_vec()),
+        ("established after it", outcome.as_bytes().to_vec()),
+        (
+            "refused after it",
+            Outcome {
+                outcome: OUTCOME_FAILED,
+                errno: 111,
+                ..outcome
+            }
+            .as_bytes()
+            .to_vec(),
+        ),
+        (
+            "failed, without BTF",
+            Outcome {
+                outcome: OUTCOME_FAILED,
+                ..outcome
+            }
+            .as_bytes()
+            .to_vec(),
+        ),
+        (
+            "abandoned, of a call that was interrupted, and went elsewhere",
+            Outcome {
+                outcome: OUTCOME_ABANDONED,
+                ret: -4,
+                transport: TRANSPORT_MPTCP,
+                endpoints: Endpoints {
+                    peer_port: 8443,
+                    ..endpoints()
+                },
+                ..outcome
+            }
+            .as_bytes()
+            .to_vec(),
+        ),
+        (
+            "a later call about the same attempt",
+            Connect {
+                call: Call {
+                    entered_ns: connect.call.entered_ns + 1_000_000,
+                    ..connect.call
+                },
+                ret: -106,
+                ..attempt
+            }
+            .as_bytes()
+            .to_vec(),
+        ),
+        (
+            "a unix socket, which has no ends",
+            Connect {
+                transport: TRANSPORT_UNIX,
+                ..connect
+            }
+            .as_bytes()
+            .to_vec(),
+        ),
+    ]
 }

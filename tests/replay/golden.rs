@@ -3,6 +3,7 @@
 use std::{fs, iter};
 
 use connect_observer::{
+    attach::Outcomes,
     clock::Clock,
     collect::Loss,
     coverage::Coverage,
@@ -40,7 +41,7 @@ fn notices_and_losses() {
     let at = |seconds: i64| Timestamp::from_second(1_767_225_600 + seconds).unwrap();
     let start = Event::Notice(Notice::Start {
         timestamp: at(0),
-        coverage: Coverage::of_tracepoints(Some(true)),
+        coverage: Coverage::of(Some(true), &Outcomes::WithoutErrno("no BTF".to_owned())),
     });
     let stop = |seconds, totals| {
         Event::Notice(Notice::Stop {
@@ -53,7 +54,12 @@ fn notices_and_losses() {
             events: 1000,
             failed: 30,
             in_progress: 4,
+            outcomes: 3,
+            established: 1,
+            outcomes_failed: 1,
+            abandoned: 1,
         },
+        unsettled: 1,
         ..Totals::default()
     };
     let mut losses = Vec::new();

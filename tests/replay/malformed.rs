@@ -1,6 +1,6 @@
 //! Every way in which bytes are no record, and the reason that each is given.
 
-use connect_ebpf::record::{Connect, Header};
+use connect_ebpf::record::{Call, Connect, Endpoints, Header, Outcome};
 use connect_observer::{
     clock::Clock,
     decode::{
@@ -10,7 +10,7 @@ use connect_observer::{
 };
 use zerocopy::IntoBytes as _;
 
-use crate::by_hand::{LENGTH, connect};
+use crate::by_hand::{LENGTH, connect, endpoints, outcome};
 
 /// Length of a record.
 const WHOLE: usize = size_of::<Connect>();
@@ -123,19 +123,19 @@ fn kinds() -> Vec<Case> {
         (
             "the next version",
             under(Header {
-                version: 2,
+                version: 3,
                 ..header
             }),
-            Version(2),
+            Version(3),
         ),
         (
             "the next version, of another kind and length",
             under(Header {
-                version: 2,
+                version: 3,
                 kind: 9,
                 length: 9,
             }),
-            Version(2),
+            Version(3),
         ),
         (
             "the version in the other byte order",
@@ -148,8 +148,8 @@ fn kinds() -> Vec<Case> {
         ("kind 0", under(Header { kind: 0, ..header }), Kind(0)),
         (
             "the next kind",
-            under(Header { kind: 2, ..header }),
-            Kind(2),
+            under(Header { kind: 3, ..header }),
+            Kind(3),
         ),
         (
             "the largest kind",
@@ -162,7 +162,7 @@ fn kinds() -> Vec<Case> {
         (
             "an unknown kind of the wrong length",
             under(Header {
-                kind: 2,
+                kind: 3,
                 length: 9,
                 ..header
             }),
@@ -183,7 +183,10 @@ fn fields() -> Vec<Case> {
         (
             "an address longer than any",
             with(Connect {
-                address_len: 129,
+                call: Call {
+                    address_len: 129,
+                    ..record.call
+                },
                 ..record
             }),
             Field("address_len"),
@@ -191,7 +194,10 @@ fn fields() -> Vec<Case> {
         (
             "an address of 255 bytes",
             with(Connect {
-                address_len: 255,
+                call: Call {
+                    address_len: 255,
+                    ..record.call
+                },
                 ..record
             }),
             Field("address_len"),
@@ -199,19 +205,34 @@ fn fields() -> Vec<Case> {
         (
             "an unknown source",
             with(Connect {
-                address_source: 3,
+                call: Call {
+                    address_source: 3,
+                    ..record.call
+                },
                 ..record
             }),
             Field("address_source"),
         ),
         (
             "no way into connect",
-            with(Connect { via: 0, ..record }),
+            with(Connect {
+                call: Call {
+                    via: 0,
+                    ..record.call
+                },
+                ..record
+            }),
             Field("via"),
         ),
         (
             "an unknown way into connect",
-            with(Connect { via: 2, ..record }),
+            with(Connect {
+                call: Call {
+                    via: 2,
+                    ..record.call
+                },
+                ..record
+            }),
             Field("via"),
         ),
         (
@@ -223,10 +244,79 @@ fn fields() -> Vec<Case> {
             Field("killed"),
         ),
         (
+            "neither unsettled nor not",
+            with(Connect {
+                unsettled: 2,
+                ..record
+            }),
+            Field("unsettled"),
+        ),
+        (
+            "an unknown transport",
+            with(Connect {
+                transport: 12,
+                ..record
+            }),
+            Field("transport"),
+        ),
+        (
+            "ends of another family",
+            with(Connect {
+                endpoints: Endpoints {
+                    family: 1,
+                    ..endpoints()
+                },
+                ..record
+            }),
+            Field("endpoints"),
+        ),
+        (
+            "an outcome that is not settled",
+            Outcome {
+                outcome: 0,
+                ..outcome()
+            }
+            .as_bytes()
+            .to_vec(),
+            Field("outcome"),
+        ),
+        (
+            "an unknown outcome",
+            Outcome {
+                outcome: 4,
+                ..outcome()
+            }
+            .as_bytes()
+            .to_vec(),
+            Field("outcome"),
+        ),
+        (
+            "an outcome as long as a connect",
+            Outcome {
+                header: Header {
+                    length: LENGTH,
+                    ..outcome().header
+                },
+                ..outcome()
+            }
+            .as_bytes()
+            .iter()
+            .copied()
+            .chain([0; WHOLE - size_of::<Outcome>()])
+            .collect(),
+            Length {
+                said: LENGTH,
+                got: WHOLE,
+            },
+        ),
+        (
             "an address too long, although it was not read",
             with(Connect {
-                address_len: 200,
-                address_source: 0,
+                call: Call {
+                    address_len: 200,
+                    address_source: 0,
+                    ..record.call
+                },
                 ..record
             }),
             Field("address_len"),
@@ -291,12 +381,18 @@ fn every_discriminant() {
         let reason = |record: Connect| reason(record.as_bytes());
         let unless = |known: bool, name| (!known).then_some(Field(name));
         let via = reason(Connect {
-            via: value,
+            call: Call {
+                via: value,
+                ..record.call
+            },
             ..record
         });
         assert_eq!(via, unless(value == 1, "via"), "{value}");
         let source = reason(Connect {
-            address_source: value,
+            call: Call {
+                address_source: value,
+                ..record.call
+            },
             ..record
         });
         assert_eq!(source, unless(value <= 2, "address_source"), "{value}");
@@ -305,8 +401,21 @@ fn every_discriminant() {
             ..record
         });
         assert_eq!(killed, unless(value <= 1, "killed"), "{value}");
+        let unsettled = reason(Connect {
+            unsettled: value,
+            ..record
+        });
+        assert_eq!(unsettled, unless(value <= 1, "unsettled"), "{value}");
+        let transport = reason(Connect {
+            transport: value,
+            ..record
+        });
+        assert_eq!(transport, unless(value <= 11, "transport"), "{value}");
         let length = reason(Connect {
-            address_len: value,
+            call: Call {
+                address_len: value,
+                ..record.call
+            },
             ..record
         });
         assert_eq!(length, unless(value <= 128, "address_len"), "{value}");
@@ -318,7 +427,7 @@ fn every_discriminant() {
 fn reasons_are_sentences() {
     for (malformed, sentence) in [
         (Short(7), "7 bytes are too short for a record"),
-        (Version(2), "record version 2 is unknown"),
+        (Version(3), "record version 3 is unknown"),
         (Kind(9), "record kind 9 is unknown"),
         (
             Length {

@@ -2,7 +2,7 @@
 
 use std::collections::HashSet;
 
-use connect_ebpf::record::{ADDRESS_MAX, COMM_LEN, Connect};
+use connect_ebpf::record::{ADDRESS_MAX, COMM_LEN, Call, Connect};
 use connect_observer::{clock::Clock, decode::decode, event::Event};
 use proptest::{array, collection::vec, prelude::*};
 use zerocopy::IntoBytes as _;
@@ -23,22 +23,25 @@ fn any_record() -> impl Strategy<Value = Connect> {
         let ((entered_ns, duration_ns, cgroup_id), (pid, tid, uid, fd), addrlen, ret) = numbers;
         let (address_len, address_source, known, killed, restarts) = small;
         Connect {
-            entered_ns,
             duration_ns,
-            cgroup_id,
             ret,
-            pid,
-            tid,
-            uid,
-            fd,
-            addrlen,
-            address_len,
-            address_source,
-            known,
             killed,
             restarts,
-            comm,
-            address,
+            call: Call {
+                entered_ns,
+                cgroup_id,
+                pid,
+                tid,
+                uid,
+                fd,
+                addrlen,
+                address_len,
+                address_source,
+                known,
+                comm,
+                address,
+                ..connect().call
+            },
             ..connect()
         }
     })
@@ -73,7 +76,7 @@ proptest! {
     })]
 
     #[test]
-    fn any_bytes(bytes in vec(any::<u8>(), 0..=256)) {
+    fn any_bytes(bytes in vec(any::<u8>(), 0..=320)) {
         check(&bytes);
     }
 
@@ -88,7 +91,7 @@ proptest! {
         let mut ids = HashSet::new();
         let mut distinct = HashSet::new();
         for (entered_ns, tid) in calls {
-            let record = Connect { entered_ns, tid, ..connect() };
+            let record = Connect { call: Call { entered_ns, tid, ..connect().call }, ..connect() };
             let event = decode(record.as_bytes(), Clock::fixed(0)).unwrap();
             let Event::Connect(connect) = event else {
                 panic!("no connect: {event:?}");

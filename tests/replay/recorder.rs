@@ -1,13 +1,15 @@
 //! Records anew: the connects of `workload.py`, as the kernel object of this build sees them.
 
 use std::{
+    collections::HashMap,
     process::{Command, Stdio},
     str,
 };
 
 use clap::Parser as _;
+use connect_ebpf::record::KIND_OUTCOME;
 use connect_observer::{
-    attach::{Attached, Scope, attach},
+    attach::{Attached, Plan, Scope, attach, outcomes},
     cli::{self, Cli},
     collect::Collector,
     preflight,
@@ -29,7 +31,6 @@ pub(crate) fn record(files: &[&'static str]) -> Vec<Records> {
     let (attached, collector) = begin();
     let (titles, records) = run(attached, collector);
 
-    assert_eq!(titles.len(), records.len(), "a record for each connect");
     let mut files: Vec<_> = files
         .iter()
         .map(|&name| Records {
@@ -37,13 +38,26 @@ pub(crate) fn record(files: &[&'static str]) -> Vec<Records> {
             records: Vec::new(),
         })
         .collect();
-    for (line, bytes) in titles.iter().zip(records) {
-        let (name, title) = line.split_once('\t').expect("a file and a title");
-        let title = title.to_owned();
+    let mut titles = titles.iter();
+    let mut told = HashMap::new();
+    for bytes in records {
+        // When its call was entered says which attempt an outcome is of.
+        let (kind, entered) = (bytes[..2].to_vec(), bytes[8..16].to_vec());
+        let outcome = kind == KIND_OUTCOME.to_ne_bytes();
+        let (name, title) = if outcome {
+            let (name, title) = told.get(&entered).copied().expect("a connect before it");
+            (name, format!("{title}: its outcome"))
+        } else {
+            let line = titles.next().expect("a connect for each record");
+            let (name, title) = line.split_once('\t').expect("a file and a title");
+            told.insert(entered, (name, title));
+            (name, title.to_owned())
+        };
         let file = files.iter_mut().find(|file| file.name == name);
         let file = file.expect("a file that is known");
         file.records.push(Record { title, bytes });
     }
+    assert_eq!(titles.next(), None, "a record for each connect");
     files
 }
 
@@ -53,7 +67,15 @@ fn begin() -> (Attached, Collector) {
         panic!("not what was typed: {cli:?}");
     };
     let tracefs = preflight::require().unwrap();
-    attach(&tracefs, &options.filters, options.capacity, Scope::Lineage).unwrap()
+    let plan = Plan {
+        filters: &options.filters,
+        capacity: options.capacity,
+        scope: Scope::Lineage,
+        outcomes: &outcomes(&tracefs),
+        sockets: true,
+        settled_only: false,
+    };
+    attach(&tracefs, plan).unwrap()
 }
 
 fn run(mut attached: Attached, mut collector: Collector) -> (Vec<String>, Vec<Vec<u8>>) {

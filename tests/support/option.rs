@@ -1,6 +1,10 @@
 //! Options of sockets and of the network that they are in.
 
-use std::{fs, io, os::fd::{AsRawFd, RawFd}, time::Duration};
+use std::{
+    fs, io,
+    os::fd::{AsRawFd, RawFd},
+    time::Duration,
+};
 
 use anyhow::{Context as _, Result, ensure};
 

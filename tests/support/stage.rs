@@ -93,7 +93,8 @@ impl Stage {
         let outcome = attempt.make();
         let mut call = attempt.call(&caller, &outcome);
         if let Some(transport) = transport {
-            call.keys.insert("network.transport".to_owned(), transport.into());
+            call.keys
+                .insert("network.transport".to_owned(), transport.into());
         }
         if matches!(outcome.errno, 0 | libc::EINPROGRESS)
             && let Some(local) = attempt.local()
@@ -101,7 +102,8 @@ impl Stage {
             let (address, port) = (local.ip().to_string(), local.port());
             call.keys
                 .insert("network.local.address".to_owned(), address.into());
-            call.keys.insert("network.local.port".to_owned(), port.into());
+            call.keys
+                .insert("network.local.port".to_owned(), port.into());
         }
         self.write(truth::FILE, &call)?;
         Ok(outcome.errno)

@@ -14,9 +14,7 @@ use aya_ebpf::{
     macros::{raw_tracepoint, tracepoint},
     programs::{RawTracePointContext, TracePointContext},
 };
-use connect_ebpf::record::{
-    Endpoints, OUTCOME_ABANDONED, OUTCOME_ESTABLISHED, OUTCOME_FAILED,
-};
+use connect_ebpf::record::{Endpoints, OUTCOME_ABANDONED, OUTCOME_ESTABLISHED, OUTCOME_FAILED};
 
 use crate::{
     inflight,
@@ -143,10 +141,7 @@ fn endpoints(ctx: &TracePointContext) -> Endpoints {
             socket::from_ipv4(field(ctx, DADDR)),
         )
     } else {
-        (
-            words(ctx, SADDR_V6),
-            words(ctx, DADDR_V6),
-        )
+        (words(ctx, SADDR_V6), words(ctx, DADDR_V6))
     };
     Endpoints {
         family,

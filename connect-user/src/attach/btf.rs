@@ -159,7 +159,9 @@ impl<'a> Btf<'a> {
                     ids.entry(*wanted).or_insert(id);
                 }
             }
-            types = types.get(TYPE_LENGTH + behind..).context("it is cut short")?;
+            types = types
+                .get(TYPE_LENGTH + behind..)
+                .context("it is cut short")?;
         }
         Ok(Self {
             strings,
@@ -179,7 +181,11 @@ impl<'a> Btf<'a> {
             let name = word(member, 0).ok()?;
             let kind = word(member, 4).ok()?;
             let bits = word(member, 8).ok()?;
-            let bits = if with_bitfields { bits & 0x00ff_ffff } else { bits };
+            let bits = if with_bitfields {
+                bits & 0x00ff_ffff
+            } else {
+                bits
+            };
             let offset = bits / 8;
             if is(self.strings, name, field) {
                 return bits.is_multiple_of(8).then_some(offset);
@@ -251,7 +257,10 @@ mod tests {
     fn whatever_is_cut_short_is_an_error() {
         let bytes = sample();
         for length in 0..bytes.len() {
-            assert!(Btf::parse(&bytes[..length], &["outer"]).is_err(), "{length}");
+            assert!(
+                Btf::parse(&bytes[..length], &["outer"]).is_err(),
+                "{length}"
+            );
         }
     }
 

@@ -39,13 +39,11 @@ impl Sink {
         match self {
             Self::Table(table) => table.row(event, line),
             Self::Json => json::write(event, line),
-            Self::TableSummary(_, summary) | Self::JsonSummary(summary) => {
-                match event {
-                    Event::Connect(connect) => summary.add(connect.into()),
-                    Event::Outcome(outcome) => summary.add(outcome.into()),
-                    Event::Lost(_) | Event::Notice(_) => {}
-                }
-            }
+            Self::TableSummary(_, summary) | Self::JsonSummary(summary) => match event {
+                Event::Connect(connect) => summary.add(connect.into()),
+                Event::Outcome(outcome) => summary.add(outcome.into()),
+                Event::Lost(_) | Event::Notice(_) => {}
+            },
         }
     }
 

@@ -140,9 +140,7 @@ impl Summary {
         let full = self.rows.len() >= room;
         let row = match self.rows.entry(key) {
             Entry::Occupied(row) => row.into_mut(),
-            Entry::Vacant(vacant) if !full && let Some(row) = Row::new(line) => {
-                vacant.insert(row)
-            }
+            Entry::Vacant(vacant) if !full && let Some(row) = Row::new(line) => vacant.insert(row),
             Entry::Vacant(_) => {
                 self.overflow += 1;
                 return;
@@ -261,7 +259,10 @@ mod tests {
     #![expect(clippy::unwrap_used, reason = "a test says what is wrong by panicking")]
 
     use super::*;
-    use crate::clock::Clock;
+    use crate::{
+        clock::Clock,
+        event::{Call, Connect},
+    };
 
     /// A connect to this abstract name.
     fn connect(name: &str, errno: u32) -> Connect {
@@ -269,22 +270,32 @@ mod tests {
         sockaddr.extend_from_slice(name.as_bytes());
         Connect {
             id: String::new(),
+            attempt: None,
             timestamp: Clock::fixed(0).wall(0),
-            pid: 1,
-            tid: 1,
-            comm: "comm".to_owned(),
-            uid: 0,
-            cgroup_id: 1,
-            fd: Some(3),
-            addrlen: Some(3),
-            address: crate::address::decode(&sockaddr),
-            address_source: Some("entry"),
+            call: Call {
+                pid: 1,
+                tid: 1,
+                comm: "comm".to_owned(),
+                uid: 0,
+                cgroup_id: 1,
+                fd: Some(3),
+                addrlen: Some(3),
+                address: crate::address::decode(&sockaddr),
+                address_source: Some("entry"),
+                transport: Some("unix"),
+                local_address: None,
+                local_port: None,
+                destination_address: None,
+                destination_port: None,
+                via: "syscall",
+            },
             errno,
             error_type: (errno != 0).then(|| crate::errno::label(errno).into_owned()),
+            unsettled: None,
             restarts: None,
             killed: None,
             duration_ns: Some(1_000),
-            via: "syscall",
+            handshake_ns: None,
         }
     }
 
@@ -292,15 +303,15 @@ mod tests {
     fn rows_are_bounded_and_what_overflows_is_counted() {
         let mut summary = Summary::default();
         for number in 0..SUCCESSES_MAX + 500 {
-            summary.add(&connect(&number.to_string(), 0));
+            summary.add((&connect(&number.to_string(), 0)).into());
         }
         // A row that exists goes on counting.
-        summary.add(&connect("0", 0));
+        summary.add((&connect("0", 0)).into());
         assert_eq!(summary.rows.len(), SUCCESSES_MAX);
         assert_eq!(summary.overflow, 500);
         // Successes, which any process can make, take no room from failures.
         for number in 0..ROWS_MAX {
-            summary.add(&connect(&number.to_string(), 111));
+            summary.add((&connect(&number.to_string(), 111)).into());
         }
         assert_eq!(summary.rows.len(), ROWS_MAX);
         let counted: u64 = summary.rows.values().map(|row| row.count).sum();
@@ -313,7 +324,7 @@ mod tests {
         let mut summary = Summary::default();
         for (name, errno, times) in [("a", 0, 9), ("b", 115, 5), ("c", 2, 1), ("d", 111, 2)] {
             for _ in 0..times {
-                summary.add(&connect(name, errno));
+                summary.add((&connect(name, errno)).into());
             }
         }
         let order: Vec<_> = summary

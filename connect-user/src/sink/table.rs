@@ -187,10 +187,7 @@ impl Table {
 /// its call had returned.
 fn destination(shown: Line<'_>) -> String {
     let mut text = shown.call.address.destination();
-    if let (Some(ip), Some(port)) = (
-        shown.call.destination_address,
-        shown.call.destination_port,
-    ) {
+    if let (Some(ip), Some(port)) = (shown.call.destination_address, shown.call.destination_port) {
         let really = SocketAddr::new(ip, port);
         // Writing to a String does not fail.
         let _ok = write!(text, " -> {really}");

@@ -28,7 +28,6 @@ pub(crate) const CASES: &[Case] = &[
     Case::outcomes("fast_open_never_written_is_abandoned", fast_open_unused),
 ];
 
-
 /// `connect` may return before there is anything to say (`include/uapi/linux/tcp.h`).
 const TCP_FASTOPEN_CONNECT: i32 = 30;
 

@@ -36,7 +36,10 @@ pub(crate) const CASES: &[Case] = &[
             let observation = case.run(&[])?;
             observation.assert_outcomes()?;
             // Three sockets, one attempt each, but for the last, which makes two.
-            ensure!(attempts(&observation)? == [3, 3, 2, 1, 1], "{observation:?}");
+            ensure!(
+                attempts(&observation)? == [3, 3, 2, 1, 1],
+                "{observation:?}"
+            );
             Ok(())
         },
         polling,

@@ -72,7 +72,14 @@ fn happy_eyeballs(_stage: &Stage) -> Result<()> {
         }
     });
     let status = Command::new(CURL.path()?)
-        .args(["--silent", "--show-error", "--output", "/dev/null", "--noproxy", "*"])
+        .args([
+            "--silent",
+            "--show-error",
+            "--output",
+            "/dev/null",
+            "--noproxy",
+            "*",
+        ])
         .args(["--resolve", "host.test:8080:[2001:db8::1],127.0.0.1"])
         .args(["--happy-eyeballs-timeout-ms", "50"])
         .arg("http://host.test:8080/")
