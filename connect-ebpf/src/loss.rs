@@ -17,11 +17,19 @@ pub enum KernelLoss {
     /// The table of observed tasks had no room, so a task of `run` was not followed. One per task:
     /// how many calls it makes is not known.
     LineageFull = 2,
+    /// Signal handlers that connect had interrupted each other's calls deeper than is kept. One
+    /// per call.
+    NestingFull = 3,
 }
 
 impl KernelLoss {
     /// Every reason, in the order of its index.
-    pub const ALL: [Self; 3] = [Self::RingFull, Self::InflightFull, Self::LineageFull];
+    pub const ALL: [Self; 4] = [
+        Self::RingFull,
+        Self::InflightFull,
+        Self::LineageFull,
+        Self::NestingFull,
+    ];
 
     /// Name of the reason in events and metrics.
     #[must_use]
@@ -30,6 +38,7 @@ impl KernelLoss {
             Self::RingFull => "ring_full",
             Self::InflightFull => "inflight_full",
             Self::LineageFull => "lineage_full",
+            Self::NestingFull => "nesting_full",
         }
     }
 

@@ -24,10 +24,11 @@ pub enum Loss {
 
 impl Loss {
     /// Every reason.
-    pub const ALL: [Self; 7] = [
+    pub const ALL: [Self; 8] = [
         Self::Kernel(KernelLoss::RingFull),
         Self::Kernel(KernelLoss::InflightFull),
         Self::Kernel(KernelLoss::LineageFull),
+        Self::Kernel(KernelLoss::NestingFull),
         Self::HookMissed,
         Self::Malformed,
         Self::OutputFull,

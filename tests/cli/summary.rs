@@ -6,7 +6,7 @@ use serde_json::Value;
 use crate::{
     agent::{Running, agent, run},
     traffic::Traffic,
-    workload::{COMM, connecting},
+    workload::{comm, connecting},
 };
 
 #[test]
@@ -26,9 +26,9 @@ fn of_a_command_counts_every_connect() {
     assert_eq!(titles[0], "COUNT");
     // Failures come first. Between result and process: three times.
     assert_eq!(failed[..2], ["2", "ECONNREFUSED"]);
-    assert_eq!(failed[5..], [COMM, "inet", "127.0.0.1:1"]);
+    assert_eq!(failed[5..], [&comm(), "inet", "127.0.0.1:1"]);
     assert_eq!(succeeded[..2], ["3", "ok"]);
-    assert_eq!(succeeded[5..], [COMM, "inet", "127.0.0.1:9"]);
+    assert_eq!(succeeded[5..], [&comm(), "inet", "127.0.0.1:9"]);
     let totals = ended.totals();
     assert_eq!((totals.events, totals.failed, totals.lost), (5, 2, 0));
 }

@@ -3,11 +3,30 @@
 //! A shell is no such command: where its environment does not say who the user is, bash asks the
 //! name service, which connects too. So does Python's `site`, which these do not load.
 
-/// Interpreter and options: no environment variable and no file of the user has a say.
-pub(crate) const PYTHON: [&str; 4] = ["python3", "-I", "-S", "-c"];
+use std::{path::Path, process::Command, sync::OnceLock};
 
-/// The name of the process.
-pub(crate) const COMM: &str = "python3";
+/// No environment variable and no file of the user has a say.
+const ISOLATED: [&str; 3] = ["-I", "-S", "-c"];
+
+/// The interpreter itself: what is found by its name may be a script that chooses one, by a shell.
+fn python() -> &'static str {
+    static PYTHON: OnceLock<String> = OnceLock::new();
+    PYTHON.get_or_init(|| {
+        let mut command = Command::new("python3");
+        command
+            .args(ISOLATED)
+            .arg("import sys; print(sys.executable, end='')");
+        let output = command.output().expect("python3 is installed");
+        assert!(output.status.success(), "{output:?}");
+        String::from_utf8(output.stdout).unwrap()
+    })
+}
+
+/// The name of the process that [`connecting`] starts.
+pub(crate) fn comm() -> String {
+    let name = Path::new(python()).file_name().unwrap();
+    name.to_str().unwrap().chars().take(15).collect()
+}
 
 /// Three connects: two that succeed and, in between, one that fails.
 pub(crate) const THREE: &str = "udp(9); tcp(1); udp(10)";
@@ -48,9 +67,10 @@ def wait_for_go():
 /// The words of a command that runs this script, in which `udp(9, 10)`, `udp6(9)` and `tcp(1)`
 /// connect to these ports of the loopback address.
 pub(crate) fn connecting(script: &str) -> Vec<String> {
-    let words = PYTHON.map(str::to_owned);
-    words
+    let script = format!("{PRELUDE}{script}\n");
+    [&[python()][..], &ISOLATED, &[&script]]
+        .concat()
         .into_iter()
-        .chain([format!("{PRELUDE}{script}\n")])
+        .map(str::to_owned)
         .collect()
 }
