@@ -11,9 +11,12 @@ use connect_ebpf::record::{ADDRESS_MAX, ADDRESS_NOT_READ, COMM_LEN, TRANSPORT_UN
 
 use crate::{maps::INFLIGHT, socket, task};
 
-/// How many calls of one thread are kept: one under way and the ones that its signal handlers
-/// interrupted.
+/// On how many suspended calls a call of the same thread can stand, to be kept. What a handler calls
+/// while that one is suspended too is lost, and counted.
 pub(crate) const DEPTH_MAX: u32 = 8;
+
+/// The depth of calls that are not kept: their entry tells only whether the next one is a restart.
+pub(crate) const DEPTH_LOST: u32 = DEPTH_MAX + 1;
 
 /// Which call of which thread.
 #[derive(Clone, Copy)]
@@ -162,7 +165,7 @@ pub(crate) fn nested_or_new(tid: u32, depth: u32) -> Result<&'static Call, i32> 
 #[inline(always)]
 pub(crate) fn forget(tid: u32) {
     if thread(tid).is_some() {
-        for depth in 0..=DEPTH_MAX {
+        for depth in 0..=DEPTH_LOST {
             let _absent = INFLIGHT.remove(&Key { tid, depth });
         }
     }

@@ -23,16 +23,20 @@ pub enum KernelLoss {
     /// The kernel did not run our hook when an attempt was settled, which shows when its socket
     /// begins another. One per attempt.
     OutcomeMissed = 4,
+    /// Signal handlers that connect had interrupted each other's calls deeper than is kept. One
+    /// per call.
+    NestingFull = 5,
 }
 
 impl KernelLoss {
     /// Every reason, in the order of its index.
-    pub const ALL: [Self; 5] = [
+    pub const ALL: [Self; 6] = [
         Self::RingFull,
         Self::InflightFull,
         Self::LineageFull,
         Self::AttemptsFull,
         Self::OutcomeMissed,
+        Self::NestingFull,
     ];
 
     /// Name of the reason in events and metrics.
@@ -44,6 +48,7 @@ impl KernelLoss {
             Self::LineageFull => "lineage_full",
             Self::AttemptsFull => "attempts_full",
             Self::OutcomeMissed => "outcome_missed",
+            Self::NestingFull => "nesting_full",
         }
     }
 

@@ -219,6 +219,15 @@ pub(crate) fn leave(done: Done, end: End) {
     }
 }
 
+/// A call is not told of, so neither is its attempt.
+#[inline(always)]
+pub(crate) fn forget(call: &Call) {
+    let sk = call.attempt_sk.replace(0);
+    if sk != 0 {
+        let _gone = ATTEMPTS.remove(&sk);
+    }
+}
+
 /// Makes a record of a settled attempt, if it is asked for, and forgets it.
 #[inline(always)]
 fn tell(sk: u64, attempt: &Attempt) {

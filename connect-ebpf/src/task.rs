@@ -3,8 +3,9 @@
 use core::ptr::with_exposed_provenance;
 
 use aya_ebpf::helpers::{
-    bpf_get_current_comm, bpf_get_current_pid_tgid, bpf_get_current_task_btf,
-    bpf_get_current_uid_gid, bpf_probe_read_kernel, bpf_probe_read_user, bpf_task_pt_regs,
+    bpf_get_current_comm, bpf_get_current_pid_tgid, bpf_get_current_task,
+    bpf_get_current_task_btf, bpf_get_current_uid_gid, bpf_probe_read_kernel, bpf_probe_read_user,
+    bpf_task_pt_regs,
 };
 use connect_ebpf::record::COMM_LEN;
 
@@ -39,9 +40,31 @@ pub(crate) fn comm() -> [u8; COMM_LEN] {
     bpf_get_current_comm().unwrap_or_default()
 }
 
+/// `thread_info.flags` bits that interrupt a system call, `TIF_SIGPENDING` and `TIF_NOTIFY_SIGNAL`:
+/// bits 2 and 17 (`arch/x86/include/asm/thread_info.h`), since the flags are the same for every
+/// architecture bits 1 and 2 (`include/asm-generic/thread_info_tif.h`). Which of the two is not
+/// told; the other meanings of these bits, all rare, only make a call look interrupted.
+#[cfg(bpf_target_arch = "x86_64")]
+const INTERRUPTED: u64 = 1 << 1 | 1 << 2 | 1 << 17;
+
+/// Whether something may interrupt the current task's system call, or has: a signal, a stop, a
+/// debugger. False where surely nothing does.
+#[inline(always)]
+pub(crate) fn may_be_interrupted() -> bool {
+    // SAFETY: no arguments.
+    let task = unsafe { bpf_get_current_task() };
+    // What a task begins with (`CONFIG_THREAD_INFO_IN_TASK`), and `flags` is what that begins with.
+    let flags = with_exposed_provenance::<u64>(task as usize);
+    // SAFETY: bpf_probe_read_kernel checks the address itself.
+    let flags = unsafe { bpf_probe_read_kernel(flags) };
+    flags.map_or(true, |flags| flags & INTERRUPTED != 0)
+}
+
 /// Registers that the current task saved when it entered the kernel.
 #[derive(Clone, Copy)]
 pub(crate) struct SavedRegisters {
+    /// Which system call it is in; negative in an interrupt or fault.
+    pub(crate) system_call: i64,
     /// The first three arguments of the system call that it is in.
     pub(crate) arguments: [u64; 3],
     /// What the system call is going to return, as far as that is decided.
@@ -77,9 +100,11 @@ pub(crate) const SYS_CONNECT: i64 = 42;
 pub(crate) const SYSCALL_LENGTH: u64 = 2;
 
 /// Where `rt_sigreturn(2)` finds the registers that it restores, from the stack pointer on, in
-/// bytes: `uc_mcontext.ax` and `.ip` (`arch/x86/include/uapi/asm/sigcontext.h`).
+/// bytes: `uc_mcontext.ax`, `.sp` and `.ip` (`arch/x86/include/uapi/asm/sigcontext.h`).
 #[cfg(bpf_target_arch = "x86_64")]
 const SIGFRAME_RESULT: u64 = 144;
+#[cfg(bpf_target_arch = "x86_64")]
+const SIGFRAME_STACK_POINTER: u64 = 160;
 #[cfg(bpf_target_arch = "x86_64")]
 const SIGFRAME_INSTRUCTION_POINTER: u64 = 168;
 
@@ -88,6 +113,24 @@ const SIGFRAME_INSTRUCTION_POINTER: u64 = 168;
 #[inline(always)]
 pub(crate) fn result_after_handler(stack_pointer: u64) -> Option<i64> {
     sigframe(stack_pointer, SIGFRAME_RESULT).map(u64::cast_signed)
+}
+
+/// Where the interrupted code's stack will be when the handler that is about to return has returned.
+#[inline(always)]
+pub(crate) fn stack_pointer_after_handler(stack_pointer: u64) -> Option<u64> {
+    sigframe(stack_pointer, SIGFRAME_STACK_POINTER)
+}
+
+/// With which stack and instruction pointer a connect call will return that is made again when the
+/// handler that is about to return has returned; `None` if none is.
+#[inline(always)]
+pub(crate) fn restart_after_handler(stack_pointer: u64) -> Option<(u64, u64)> {
+    if result_after_handler(stack_pointer) != Some(SYS_CONNECT) {
+        return None;
+    }
+    let made = instruction_after_handler(stack_pointer)?;
+    let returns = made.wrapping_add(SYSCALL_LENGTH);
+    Some((stack_pointer_after_handler(stack_pointer)?, returns))
 }
 
 /// Where the thread goes on when the handler that is about to return has returned.
@@ -113,6 +156,7 @@ use aya_ebpf::bindings::pt_regs as Registers;
 #[inline(always)]
 const fn saved(registers: &Registers) -> SavedRegisters {
     SavedRegisters {
+        system_call: registers.orig_rax.cast_signed(),
         arguments: [registers.rdi, registers.rsi, registers.rdx],
         result: registers.rax.cast_signed(),
         stack_pointer: registers.rsp,

@@ -24,12 +24,13 @@ pub enum Loss {
 
 impl Loss {
     /// Every reason.
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 10] = [
         Self::Kernel(KernelLoss::RingFull),
         Self::Kernel(KernelLoss::InflightFull),
         Self::Kernel(KernelLoss::LineageFull),
         Self::Kernel(KernelLoss::AttemptsFull),
         Self::Kernel(KernelLoss::OutcomeMissed),
+        Self::Kernel(KernelLoss::NestingFull),
         Self::HookMissed,
         Self::Malformed,
         Self::OutputFull,

@@ -15,10 +15,16 @@ use rustix::{
 /// Nobody's user and group.
 pub(crate) const NOBODY: u32 = 65534;
 
-/// In a session of its own, so without a terminal; and never outliving the test.
+/// In a session of its own, so without a terminal; with the signals that end it not ignored, as a
+/// shell has them for what it starts in the background; and never outliving the test.
 pub(crate) fn detached(command: &mut Command) {
     before_exec(command, || {
         setsid()?;
+        for signal in [libc::SIGHUP, libc::SIGINT, libc::SIGQUIT] {
+            // SAFETY: SIG_DFL is no function that could be called.
+            let before = unsafe { libc::signal(signal, libc::SIG_DFL) };
+            succeeded(if before == libc::SIG_ERR { -1 } else { 0 })?;
+        }
         set_parent_process_death_signal(Some(Signal::KILL))?;
         Ok(())
     });

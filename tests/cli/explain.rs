@@ -4,7 +4,10 @@
 
 use std::process::{Command, Output, Stdio};
 
-use crate::agent;
+use crate::{
+    agent::{self, Running},
+    workload::connecting,
+};
 
 fn explain(arguments: &[&str]) -> Output {
     let mut command = Command::new(env!("CARGO_BIN_EXE_connect-observer"));
@@ -112,9 +115,9 @@ fn closed_pipe_is_success() {
 /// `--explain`: once per errno and process, not once per failure.
 #[test]
 fn under_a_failure_is_said_once() {
-    const SCRIPT: &str = "connect() { : 2>/dev/null >/dev/tcp/127.0.0.1/$1; }; \
-        connect 1; connect 2; (connect 3); exit 0";
-    let ended = agent::run(["run", "--explain", "--", "bash", "-c", SCRIPT]);
+    let mut command = agent::agent(["run", "--explain", "--"]);
+    command.args(connecting("tcp(1, 2); in_child(lambda: tcp(3))"));
+    let ended = Running::start(&mut command).end();
     ended.assert_code(0);
     let lines: Vec<_> = ended.stdout.lines().collect();
     let [_, first, hint, second, third, again] = lines.as_slice() else {
@@ -123,7 +126,7 @@ fn under_a_failure_is_said_once() {
     for (line, port) in [(first, 1), (second, 2), (third, 3)] {
         assert!(line.ends_with(&format!(" 127.0.0.1:{port}")), "{line}");
     }
-    // The subshell is a process of its own.
+    // The child is a process of its own.
     for line in [hint, again] {
         let said = line.strip_prefix("  ECONNREFUSED: ").unwrap();
         assert!(!said.is_empty());

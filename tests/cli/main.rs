@@ -25,3 +25,4 @@ mod terminal;
 mod trace;
 mod traffic;
 mod usage;
+mod workload;

@@ -15,11 +15,8 @@ use tempfile::NamedTempFile;
 use crate::{
     agent::{Running, agent, run, run_all, wait_until},
     circumstances::{detached, without_hangups},
+    workload::{THREE, connecting},
 };
-
-/// Three connects: two that succeed and, in between, one that fails.
-const THREE: &str =
-    ": >/dev/udp/127.0.0.1/9; : 2>/dev/null >/dev/tcp/127.0.0.1/1; : >/dev/udp/127.0.0.1/10";
 
 /// Runs a command and keeps the events out of its standard output.
 fn silently<A: AsRef<OsStr>>(command: impl IntoIterator<Item = A>) -> Command {
@@ -38,16 +35,16 @@ fn connects(json: &str) -> Vec<Value> {
 #[test]
 fn ends_with_the_status_of_the_command() {
     let cases = [
-        ("exit 0", 0),
-        ("exit 1", 1),
-        ("exit 2", 2),
-        ("exit 7", 7),
-        ("exit 255", 255),
-        ("kill -KILL $$", 128 + 9),
-        ("kill -TERM $$", 128 + 15),
-        ("kill -SEGV $$", 128 + 11),
+        ("sys.exit(0)", 0),
+        ("sys.exit(1)", 1),
+        ("sys.exit(2)", 2),
+        ("sys.exit(7)", 7),
+        ("sys.exit(255)", 255),
+        ("os.kill(os.getpid(), signal.SIGKILL)", 128 + 9),
+        ("os.kill(os.getpid(), signal.SIGTERM)", 128 + 15),
+        ("os.kill(os.getpid(), signal.SIGSEGV)", 128 + 11),
     ];
-    let commands = cases.map(|(script, _)| silently(["sh", "-c", script]));
+    let commands = cases.map(|(script, _)| silently(connecting(script)));
     for ((script, code), ended) in cases.into_iter().zip(run_all(commands)) {
         ended.assert_code(code);
         ended.assert_no_error();
@@ -176,8 +173,12 @@ fn changes_nothing_else() {
 
 #[test]
 fn shows_the_connects_of_the_command_and_its_children() {
-    let script = format!("{THREE}; ( : >/dev/udp/127.0.0.1/11 ) & wait; exec bash -c '{THREE}'");
-    let ended = run(["run", "--output", "json", "--", "bash", "-c", &script]);
+    let script = format!(
+        "{THREE}; in_child(lambda: udp(11)); os.execvp(sys.argv[1], sys.argv[1:])"
+    );
+    let mut command = agent(["run", "--output", "json", "--"]);
+    command.args(connecting(&script)).args(connecting(THREE));
+    let ended = Running::start(&mut command).end();
     ended.assert_code(0);
     let ports: Vec<_> = connects(&ended.stdout)
         .iter()
@@ -191,7 +192,7 @@ fn shows_the_connects_of_the_command_and_its_children() {
 
 #[test]
 fn shows_only_what_the_filters_let_through() {
-    let script = format!("{THREE}; : >/dev/udp/::1/12");
+    let script = format!("{THREE}; udp6(12)");
     let cases = [
         (&["--failed"][..], &[1][..]),
         (&["--family", "inet6"], &[12]),
@@ -203,7 +204,7 @@ fn shows_only_what_the_filters_let_through() {
     ];
     let commands = cases.map(|(filter, _)| {
         let mut command = agent(["run", "--output", "json"]);
-        command.args(filter).args(["--", "bash", "-c", &script]);
+        command.args(filter).arg("--").args(connecting(&script));
         command
     });
     for ((filter, expected), ended) in cases.into_iter().zip(run_all(commands)) {
@@ -223,12 +224,10 @@ fn shows_only_what_the_filters_let_through() {
 /// The observation ends, the command goes on, and still decides the status.
 #[test]
 fn waits_for_the_command_after_enough_connects() {
-    let script = format!("{THREE}; read go; {THREE}; exit 3");
-    let arguments = [
-        "run", "--count", "1", "--output", "json", "--", "bash", "-c",
-    ];
-    let mut command = agent(arguments);
-    let mut running = Running::start(command.arg(script).stdin(Stdio::piped()));
+    let script = format!("{THREE}; wait_for_go(); {THREE}; sys.exit(3)");
+    let mut command = agent(["run", "--count", "1", "--output", "json", "--"]);
+    command.args(connecting(&script));
+    let mut running = Running::start(command.stdin(Stdio::piped()));
 
     running
         .stderr
@@ -260,9 +259,11 @@ fn waits_for_the_command_after_its_time() {
 #[test]
 fn waits_for_the_command_when_nobody_reads_any_more() {
     let (reader, writer) = pipe().unwrap();
-    let mut command = agent(["run", "--", "bash", "-c"]);
-    let script = format!("read go; {THREE}; echo made >&2; read go; exit 5");
-    let mut running = Running::start_to(command.arg(script).stdin(Stdio::piped()), writer);
+    let script =
+        format!("wait_for_go(); {THREE}; say('made', sys.stderr); wait_for_go(); sys.exit(5)");
+    let mut command = agent(["run", "--"]);
+    command.args(connecting(&script));
+    let mut running = Running::start_to(command.stdin(Stdio::piped()), writer);
     let mut stdin = running.stdin();
 
     drop(reader);
@@ -334,8 +335,11 @@ fn tells_the_signal_that_it_passed_on() {
 /// A command that does not care goes on, observed.
 #[test]
 fn goes_on_when_the_command_does() {
-    let script = format!("trap 'echo ignored' TERM; echo begun; read go; {THREE}; exit 6");
-    let mut command = silently(["bash", "-c", &script]);
+    let script = format!(
+        "signal.signal(signal.SIGTERM, lambda *_: say('ignored')); say('begun'); wait_for_go(); \
+         {THREE}; sys.exit(6)"
+    );
+    let mut command = silently(connecting(&script));
     let mut running = Running::start(command.stdin(Stdio::piped()));
     running
         .stdout

@@ -6,13 +6,14 @@ use serde_json::Value;
 use crate::{
     agent::{Running, agent, run},
     traffic::Traffic,
+    workload::{comm, connecting},
 };
 
 #[test]
 fn of_a_command_counts_every_connect() {
-    const SCRIPT: &str = "for i in 1 2 3; do : >/dev/udp/127.0.0.1/9; done; \
-        for i in 1 2; do : 2>/dev/null >/dev/tcp/127.0.0.1/1; done; exit 7";
-    let ended = run(["run", "--summary", "--", "bash", "-c", SCRIPT]);
+    let mut command = agent(["run", "--summary", "--"]);
+    command.args(connecting("udp(9, 9, 9); tcp(1, 1); sys.exit(7)"));
+    let ended = Running::start(&mut command).end();
     ended.assert_code(7);
     let rows: Vec<Vec<_>> = ended
         .stdout
@@ -25,9 +26,9 @@ fn of_a_command_counts_every_connect() {
     assert_eq!(titles[0], "COUNT");
     // Failures come first. Between result and process: three times.
     assert_eq!(failed[..2], ["2", "ECONNREFUSED"]);
-    assert_eq!(failed[5..], ["bash", "inet", "127.0.0.1:1"]);
+    assert_eq!(failed[5..], [&comm(), "inet", "127.0.0.1:1"]);
     assert_eq!(succeeded[..2], ["3", "ok"]);
-    assert_eq!(succeeded[5..], ["bash", "inet", "127.0.0.1:9"]);
+    assert_eq!(succeeded[5..], [&comm(), "inet", "127.0.0.1:9"]);
     let totals = ended.totals();
     assert_eq!((totals.events, totals.failed, totals.lost), (5, 2, 0));
 }

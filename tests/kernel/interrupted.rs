@@ -56,6 +56,11 @@ pub(crate) const CASES: &[Case] = &[
         gap::between,
     ),
     program("timed_send_never_restarts", timed::never_restarts),
+    program("timed_send_killed_says_so", timed::killed),
+    program(
+        "timed_send_not_killed_before_it_has_returned",
+        timed::killed_later,
+    ),
     program(
         "timed_send_is_interrupted_even_by_a_stop",
         timed::not_even_after_a_stop,
@@ -159,8 +164,8 @@ pub(crate) const CASES: &[Case] = &[
         unfollowed::calls,
     ),
     Case::new(
-        "denied_with_an_errno_of_interrupted_calls_leaves_nothing_behind",
-        many::assert_room_in_small_table,
+        "denied_with_an_errno_of_interrupted_calls_gets_it",
+        many::assert_small_table,
         denied::with_the_kernels_own_errnos,
     ),
     Case::new(

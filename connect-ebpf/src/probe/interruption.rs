@@ -13,6 +13,13 @@
 //!
 //! Until then the call stays suspended; a connect that the handler makes is a call of its own.
 //!
+//! With `SO_SNDTIMEO` the exit shows `-EINTR`, which is what the application gets, if anything: the
+//! signal may as well kill it. So that one waits too, for a handler or another sign of life, or for
+//! the thread's end in that very system call.
+//!
+//! Only where nothing has interrupted the call, all of these numbers are a result like any other: a
+//! seccomp filter can give them.
+//!
 //! A seccomp filter that traps or kills (`SECCOMP_RET_TRAP`, `SECCOMP_RET_KILL_*`) looks much the
 //! same: the exit shows the number of the system call, as the registers have been rolled back, and
 //! SIGSYS decides. Its handler says what the application gets, in the frame it returns through.
@@ -21,11 +28,14 @@
 //! `syscalls:sys_enter_rt_sigreturn`, with which every handler ends that returns.
 
 use aya_ebpf::{macros::tracepoint, programs::TracePointContext};
+use connect_ebpf::loss::KernelLoss;
 
 use crate::{
-    inflight::{self, Arguments, Call, DEPTH_MAX},
+    emit,
+    inflight::{self, Arguments, Call, DEPTH_LOST, DEPTH_MAX},
     maps::setting,
     report::{End, report},
+    settlement,
     task::{self, SYS_CONNECT, SYSCALL_LENGTH, SavedRegisters, TaskId},
 };
 
@@ -50,12 +60,18 @@ const SA_RESTART: u64 = 0x1000_0000;
 
 /// Whether a call that returned this is not over yet.
 #[inline(always)]
-pub(crate) const fn suspends(ret: i64, entry_seen: bool) -> bool {
-    is_trapped(ret, entry_seen)
-        || matches!(
-            -ret,
-            ERESTARTSYS | ERESTARTNOINTR | ERESTARTNOHAND | ERESTART_RESTARTBLOCK
-        )
+pub(crate) fn suspends(ret: i64, entry_seen: bool) -> bool {
+    is_trapped(ret, entry_seen) || (is_interruption(ret) && task::may_be_interrupted())
+}
+
+#[inline(always)]
+fn is_interruption(ret: i64) -> bool {
+    match -ret {
+        ERESTARTSYS | ERESTARTNOINTR | ERESTARTNOHAND | ERESTART_RESTARTBLOCK => true,
+        // Whether the thread has left the system call, only its registers tell.
+        EINTR => setting!(task_registers) != 0,
+        _ => false,
+    }
 }
 
 /// Whether seccomp has sent SIGSYS instead of making the call.
@@ -70,12 +86,16 @@ pub(crate) fn suspend(id: TaskId, call: &Call, ret: i64, at_ns: u64) {
     let Some(thread) = inflight::thread(id.tid) else {
         return;
     };
-    if thread.suspended.get() >= DEPTH_MAX {
+    if thread.suspended.get() > DEPTH_MAX {
         // No room to wait for what becomes of it.
-        let killed = 0;
-        return report(id, call, End { ret, at_ns, killed });
+        emit::count(KernelLoss::NestingFull);
+        settlement::forget(call);
+        return;
     }
     thread.add_suspended(1);
+    if thread.suspended.get() > DEPTH_MAX {
+        expect_restart(id, None);
+    }
     call.suspended_ret.set(ret);
     call.suspended_ns.set(at_ns);
     call.undecided.set(1);
@@ -89,17 +109,23 @@ pub(crate) fn suspend(id: TaskId, call: &Call, ret: i64, at_ns: u64) {
 }
 
 /// A thread with suspended calls makes a call with these arguments: is it the last of them, being
-/// restarted? If not, suspended calls that this one shows to be over are reported.
+/// restarted, or one that cannot be kept? If not, suspended calls that this one shows to be over are
+/// reported. `entering` says whether this is the call's entry, or the return of one without.
 #[inline(always)]
-pub(crate) fn resume(id: TaskId, thread: &Call, arguments: Arguments) -> bool {
-    let stack_pointer = stack_pointer();
-    for _ in 0..DEPTH_MAX {
+pub(crate) fn resume(id: TaskId, thread: &Call, arguments: Arguments, entering: bool) -> bool {
+    let registers = registers();
+    let stack_pointer = registers.map_or(0, |registers| registers.stack_pointer);
+    for _ in 0..=DEPTH_MAX {
         if thread.suspended.get() == 0 {
             break;
         }
         let Some(last) = inflight::nested(id.tid, thread.suspended.get() - 1) else {
             break;
         };
+        if last.has_returned() {
+            end(id, thread, last, 0);
+            continue;
+        }
         if last.handlers.get() == 0 && last.has(arguments) {
             thread.add_suspended(-1);
             last.restarts.set(last.restarts.get().wrapping_add(1));
@@ -112,16 +138,70 @@ pub(crate) fn resume(id: TaskId, thread: &Call, arguments: Arguments) -> bool {
             last.undecided.get() == 0
         } else if last.is_left(stack_pointer) {
             true
-        } else if thread.suspended.get() >= DEPTH_MAX {
-            // No room to wait for what becomes of it. So many are not nested: they have been left,
-            // by ways that do not show.
-            true
+        } else if thread.suspended.get() <= DEPTH_MAX {
+            break;
+        } else if last.other_stack.get() == 0
+            && let Some(registers) = registers
+        {
+            lose(id, registers, entering);
+            return true;
         } else {
+            // It may have been left, by a way that does not show here, and would be in the way
+            // for ever.
+            give_up(id, thread, last);
             break;
         };
-        never_returned(id, thread, last, u8::from(killed));
+        end(id, thread, last, u8::from(killed));
     }
     false
+}
+
+/// A call that cannot be kept is counted, once however often it is restarted: its entry, or its
+/// return where it had none.
+#[inline(always)]
+fn lose(id: TaskId, registers: SavedRegisters, entering: bool) {
+    let Ok(lost) = inflight::nested_or_new(id.tid, DEPTH_LOST) else {
+        emit::count(KernelLoss::InflightFull);
+        return;
+    };
+    let counted = !entering && lost.undecided.replace(0) != 0;
+    let is_restart = lost.instruction_pointer.get() == registers.instruction_pointer
+        && lost.stack_pointer.get() == registers.stack_pointer;
+    lost.instruction_pointer.set(0);
+    if !counted && !is_restart {
+        emit::count(KernelLoss::NestingFull);
+    }
+    if entering {
+        lost.undecided.set(1);
+    } else if registers.result != -EINTR && suspends(registers.result, true) {
+        let there = (registers.stack_pointer, registers.instruction_pointer);
+        expect_restart(id, Some(there));
+    }
+}
+
+/// The next call of this thread that cannot be kept is the restart of one, if it is made there: with
+/// this stack and instruction pointer.
+#[inline(always)]
+fn expect_restart(id: TaskId, there: Option<(u64, u64)>) {
+    if let Some(lost) = inflight::nested(id.tid, DEPTH_LOST) {
+        let (stack_pointer, instruction_pointer) = there.unwrap_or((0, 0));
+        lost.stack_pointer.set(stack_pointer);
+        lost.instruction_pointer.set(instruction_pointer);
+    }
+}
+
+/// Loses a suspended call, to make room.
+#[inline(always)]
+fn give_up(id: TaskId, thread: &Call, last: &Call) {
+    thread.add_suspended(-1);
+    emit::count(KernelLoss::NestingFull);
+    settlement::forget(last);
+    // Its handlers return all the same.
+    if let Some((_, below)) = last_suspended(id.tid) {
+        below
+            .handlers
+            .set(below.handlers.get().wrapping_add(last.handlers.get()));
+    }
 }
 
 /// The thread is gone, or runs another program: none of its calls will return.
@@ -130,14 +210,15 @@ pub(crate) fn end_of_thread(id: TaskId) {
     let Some(thread) = inflight::thread(id.tid) else {
         return;
     };
-    for _ in 0..DEPTH_MAX {
+    for _ in 0..=DEPTH_MAX {
         if thread.suspended.get() == 0 {
             return;
         }
         let Some(last) = inflight::nested(id.tid, thread.suspended.get() - 1) else {
             return;
         };
-        never_returned(id, thread, last, 1);
+        let returned = last.has_returned() && !registers().is_some_and(|now| last.is_in(now));
+        end(id, thread, last, u8::from(!returned));
     }
 }
 
@@ -154,6 +235,9 @@ fn signal_deliver(ctx: TracePointContext) {
         return;
     }
     let flags = read(&ctx, setting!(deliver_sa_flags)).unwrap_or(0);
+    if thread.suspended.get() > DEPTH_MAX {
+        expect_restart(id, None);
+    }
     if last.undecided.get() != 0 {
         last.undecided.set(0);
         // An earlier signal without a handler may have decided for a restart already.
@@ -161,7 +245,7 @@ fn signal_deliver(ctx: TracePointContext) {
         let interrupted = open
             && match -last.suspended_ret.get() {
                 ERESTARTSYS => flags & SA_RESTART == 0,
-                ERESTARTNOHAND | ERESTART_RESTARTBLOCK => true,
+                EINTR | ERESTARTNOHAND | ERESTART_RESTARTBLOCK => true,
                 _ => false,
             };
         if interrupted {
@@ -197,24 +281,35 @@ fn sys_enter_rt_sigreturn(_ctx: TracePointContext) {
         return;
     }
     let stack_pointer = stack_pointer();
-    for _ in 0..DEPTH_MAX {
+    for _ in 0..=DEPTH_MAX {
         let Some((thread, last)) = last_suspended(id.tid) else {
             return;
         };
+        if last.has_returned() {
+            end(id, thread, last, 0);
+            continue;
+        }
         if !last.is_left(stack_pointer) {
-            last.handlers.set(last.handlers.get().saturating_sub(1));
+            if thread.suspended.get() > DEPTH_MAX {
+                expect_restart(id, task::restart_after_handler(stack_pointer));
+            }
+            let restored = task::stack_pointer_after_handler(stack_pointer);
+            let is_own = restored == Some(last.stack_pointer.get());
+            // Every handler that began since has returned with this one, or was left.
+            let handlers = if is_own { 1 } else { last.handlers.get() };
+            last.handlers.set(handlers.saturating_sub(1));
             if last.handlers.get() != 0 {
                 return;
             }
             if last.suspended_ret.get() == SYS_CONNECT {
                 answered_by_handler(id, thread, last, stack_pointer);
             } else if !last.goes_on(stack_pointer) {
-                never_returned(id, thread, last, 1);
+                end(id, thread, last, 1);
             }
             return;
         }
         // The handler that returns began before this call, which was left by a jump.
-        never_returned(id, thread, last, 1);
+        end(id, thread, last, 1);
     }
 }
 
@@ -242,6 +337,21 @@ fn answered_by_handler(id: TaskId, thread: &Call, last: &Call, stack_pointer: u6
 }
 
 impl Call {
+    /// Whether a suspended call, if its thread is still alive and has left it, has returned.
+    #[inline(always)]
+    const fn has_returned(&self) -> bool {
+        self.suspended_ret.get() == -EINTR
+    }
+
+    /// Whether the thread, with these registers, is still in the system call that was suspended.
+    #[inline(always)]
+    const fn is_in(&self, now: SavedRegisters) -> bool {
+        now.system_call == SYS_CONNECT
+            && now.result == self.suspended_ret.get()
+            && now.stack_pointer == self.stack_pointer.get()
+            && now.instruction_pointer == self.instruction_pointer.get()
+    }
+
     /// Whether a suspended call was left by a jump, though its handler has not returned: the
     /// thread's stack has shrunk to where it was, so the handler's frame is gone. If the handler has
     /// a stack of its own, which of the two lies higher tells nothing; but nothing that it calls
@@ -278,8 +388,9 @@ pub(crate) const fn kernels_own(ret: i64) -> i64 {
     }
 }
 
+/// Nothing more becomes of the last suspended call.
 #[inline(always)]
-fn never_returned(id: TaskId, thread: &Call, last: &Call, killed: u8) {
+fn end(id: TaskId, thread: &Call, last: &Call, killed: u8) {
     thread.add_suspended(-1);
     let end = End {
         ret: kernels_own(last.suspended_ret.get()),
@@ -294,8 +405,9 @@ fn stack_pointer() -> u64 {
     registers().map_or(0, |registers| registers.stack_pointer)
 }
 
+/// The current task's saved registers, where the kernel lets us.
 #[inline(always)]
-fn registers() -> Option<SavedRegisters> {
+pub(crate) fn registers() -> Option<SavedRegisters> {
     if setting!(task_registers) != 0 {
         task::registers()
     } else {

@@ -46,7 +46,7 @@ fn sys_enter_connect(ctx: TracePointContext) {
     let thread = inflight::thread(id.tid);
     if let Some(thread) = thread
         && thread.suspended.get() != 0
-        && interruption::resume(id, thread, arguments)
+        && interruption::resume(id, thread, arguments, true)
     {
         return;
     }
@@ -111,12 +111,7 @@ fn this_call(tid: u32) -> Result<&'static Call, i32> {
 /// arguments from the saved registers where the kernel lets us.
 #[inline(always)]
 fn unseen_entry(ctx: &TracePointContext, id: TaskId) -> Option<&'static Call> {
-    let registers = if setting!(task_registers) != 0 {
-        task::registers()
-    } else {
-        None
-    };
-    let (arguments, known) = match registers {
+    let (arguments, known) = match interruption::registers() {
         Some(registers) => (registers.arguments, KNOWN_ARGUMENTS),
         None => ([0; 3], 0),
     };
@@ -124,7 +119,7 @@ fn unseen_entry(ctx: &TracePointContext, id: TaskId) -> Option<&'static Call> {
     if known != 0
         && let Some(thread) = inflight::thread(id.tid)
         && thread.suspended.get() != 0
-        && interruption::resume(id, thread, arguments)
+        && interruption::resume(id, thread, arguments, false)
     {
         return inflight::under_way(id.tid);
     }

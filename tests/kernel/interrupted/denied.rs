@@ -18,7 +18,8 @@ use super::{
     killed::never_return,
     peer::Full,
     signals::{child, during, on, on_only_count},
-    truth::{Moment, Scene, Target, keep},
+    truth::{Made, Moment, Scene, Target, keep},
+    verdict::{KEPT, LOST},
 };
 use crate::support::{
     sockaddr::{Sockaddr, loopback},
@@ -104,57 +105,68 @@ pub(super) fn with_the_kernels_own_errnos(stage: &Stage) -> Result<()> {
     Ok(())
 }
 
-/// In the innermost of as many handlers as there are calls kept.
+/// In the innermost of as many handlers as there are calls kept, or about as many.
 pub(super) fn in_the_deepest_handler(stage: &Stage) -> Result<()> {
+    let scene = Scene::begin(stage)?;
+    for depth in 3..=KEPT + 1 {
+        for round in 0..3 {
+            let names = (0..depth).map(|number| format!("{depth} {round} {number}"));
+            let peers = names.map(|name| anyhow::Ok(keep(Full::new(scene, &name)?)));
+            in_the_handler_of(scene, keep(peers.collect::<Result<Vec<_>>>()?))?;
+        }
+    }
+    Ok(())
+}
+
+/// Each call waits for its peer, in a handler that has interrupted the one before. The last one is
+/// interrupted by a handler whose call is denied, and killed after its restart.
+fn in_the_handler_of(scene: &'static Scene, peers: &'static [&'static Full]) -> Result<()> {
     const DENIED: u32 = 28;
     const ERRNO: i32 = libc::EACCES;
-    let scene = Scene::begin(stage)?;
-    let peer = |name| anyhow::Ok(keep(Full::new(scene, name)?));
-    let peers = [
-        peer("first")?,
-        peer("second")?,
-        peer("third")?,
-        peer("beyond fourth")?,
-    ];
-    let signals = [1, 2, 3].map(|number| libc::SIGRTMIN() + number);
+    let signals = || (1..).map(|number| libc::SIGRTMIN() + number);
     let (socket, address) = (keep(udp()?), keep(padded(DENIED)?));
-    for _ in 0..20 {
-        let mut moments = vec![Moment::now()];
-        let victim = child(|| {
-            deny(
-                &[(DENIED, libc::SECCOMP_RET_ERRNO | ERRNO.cast_unsigned())],
-                0,
-            )?;
-            let (first, others) = peers.split_first().context("no call")?;
-            for (&peer, signal) in others.iter().zip(signals) {
-                on(signal, SA_RESTART, |_| never_return(peer.target()))?;
-            }
-            on(SIGUSR1, SA_RESTART, |_| {
-                let made = Target::new(socket, address).make().that_got(ERRNO)?;
-                scene.tell(made.unentered())
-            })?;
-            never_return(first.target())
+    let mark = |made: Made, depth| {
+        if depth < KEPT {
+            made
+        } else {
+            made.with(LOST, true)
+        }
+    };
+    let mut moments = vec![Moment::now()];
+    let victim = child(|| {
+        deny(
+            &[(DENIED, libc::SECCOMP_RET_ERRNO | ERRNO.cast_unsigned())],
+            0,
+        )?;
+        let (first, others) = peers.split_first().context("no call")?;
+        for (&peer, signal) in others.iter().zip(signals()) {
+            on(signal, SA_RESTART, |_| never_return(peer.target()))?;
+        }
+        on(SIGUSR1, SA_RESTART, move |_| {
+            let made = Target::new(socket, address).make().that_got(ERRNO)?;
+            scene.tell(mark(made.unentered(), peers.len()))
         })?;
-        for signal in signals {
-            victim.blocked()?;
-            moments.push(Moment::now());
-            victim.interrupt(signal)?;
-        }
+        never_return(first.target())
+    })?;
+    for (_, signal) in peers.iter().skip(1).zip(signals()) {
         victim.blocked()?;
-        victim.interrupt_and_restart(SIGUSR1)?;
-        victim.send(SIGKILL)?;
-        waitpid(Some(victim.pid), WaitOptions::empty())?;
-        let pid = victim.pid.as_raw_nonzero().get();
-        let caller = Caller {
-            pid,
-            tid: pid,
-            ..Caller::me()
-        };
-        for (peer, before) in peers.iter().zip(moments) {
-            let made = peer.target().unreturned(&caller, before);
-            let last = peer.address.bytes.ends_with(b"fourth");
-            scene.tell(made.restarted(u32::from(last)))?;
-        }
+        moments.push(Moment::now());
+        victim.interrupt(signal)?;
+    }
+    victim.blocked()?;
+    victim.interrupt_and_restart(SIGUSR1)?;
+    victim.send(SIGKILL)?;
+    waitpid(Some(victim.pid), WaitOptions::empty())?;
+    let pid = victim.pid.as_raw_nonzero().get();
+    let caller = Caller {
+        pid,
+        tid: pid,
+        ..Caller::me()
+    };
+    for ((depth, peer), before) in peers.iter().enumerate().zip(moments) {
+        let made = peer.target().unreturned(&caller, before);
+        let last = depth + 1 == peers.len();
+        scene.tell(mark(made.restarted(u32::from(last)), depth))?;
     }
     Ok(())
 }

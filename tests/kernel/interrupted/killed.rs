@@ -29,7 +29,7 @@ use crate::support::{
 const EXECUTED: &str = "executed";
 
 /// As the initial pid namespace numbers it. It has our name and our user.
-fn caller(victim: Victim) -> Caller {
+pub(super) fn caller(victim: Victim) -> Caller {
     let [pid, tid] = [victim.pid, victim.tid].map(|id| id.as_raw_nonzero().get());
     Caller {
         pid,
@@ -43,7 +43,7 @@ fn ended(pid: Pid) -> Result<WaitStatus> {
     Ok(status)
 }
 
-fn ended_by(pid: Pid, signal: i32) -> Result<()> {
+pub(super) fn ended_by(pid: Pid, signal: i32) -> Result<()> {
     let status = ended(pid)?;
     ensure!(
         status.terminating_signal() == Some(signal),

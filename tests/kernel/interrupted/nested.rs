@@ -17,7 +17,7 @@ use super::{
     peer::Full,
     signals::{Sent, Victim, await_pid, child, count, during, on, on_only_count},
     truth::{Made, Scene, Target, keep, now},
-    verdict::{BEYOND, Verdict},
+    verdict::{KEPT, LOST, Verdict},
 };
 use crate::support::{
     case::Case,
@@ -178,7 +178,7 @@ fn deep(scene: &'static Scene, names: &[String], flags: i32) -> Result<Vec<Made>
     Ok(made.collect())
 }
 
-/// As deep as calls are kept.
+/// Less deep than calls are kept.
 pub(super) fn up_to_four_deep(stage: &Stage) -> Result<()> {
     let scene = Scene::begin(stage)?;
     for depth in [2, 3, 4, 4, 2] {
@@ -191,21 +191,21 @@ pub(super) fn up_to_four_deep(stage: &Stage) -> Result<()> {
 
 /// Deeper than calls are kept.
 pub(super) fn too_deep(stage: &Stage) -> Result<()> {
-    const DEPTH: usize = 7;
     let scene = Scene::begin(stage)?;
-    let names: Vec<_> = (0..DEPTH)
-        .map(|depth| match depth {
-            // The next one has to make room for those that follow.
-            0..3 => format!("kept {depth}"),
-            _ => format!("{BEYOND}{depth}"),
-        })
-        .collect();
-    for made in deep(scene, &names, 0)? {
-        scene.tell(made)?;
-    }
-    // What comes after it is whole again.
-    for made in deep(scene, &names_of("after it", 2), 0)? {
-        scene.tell(made)?;
+    for depth in [12, KEPT, KEPT + 1] {
+        let names = names_of(&format!("of {depth}"), depth);
+        // The innermost one comes first.
+        for (made, depth) in deep(scene, &names, 0)?.into_iter().zip((0..depth).rev()) {
+            scene.tell(if depth < KEPT {
+                made
+            } else {
+                made.with(LOST, true)
+            })?;
+        }
+        // What comes after it is whole again.
+        for made in deep(scene, &names_of(&format!("after {depth}"), 2), 0)? {
+            scene.tell(made)?;
+        }
     }
     Ok(())
 }

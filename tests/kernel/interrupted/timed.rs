@@ -1,17 +1,27 @@
 //! `SO_SNDTIMEO`: the kernel itself says EINTR, whatever the handler's flags.
 
-use std::time::Duration;
+use std::{fs, time::Duration};
 
 use anyhow::{Result, ensure};
-use libc::{EAGAIN, EALREADY, EINPROGRESS, EINTR, SA_RESTART, SIGCONT, SIGSTOP, SIGUSR1};
+use libc::{
+    EAGAIN, EALREADY, EINPROGRESS, EINTR, SA_RESTART, SIGCONT, SIGKILL, SIGQUIT, SIGSTOP, SIGTERM,
+    SIGUSR1,
+};
+use rustix::process::getpid;
 
 use super::{
+    killed::{caller, ended_by, never_return},
     peer::{Deaf, Full},
-    signals::{Victim, child, during, on_only_count},
-    truth::{Made, Scene, Target, now},
+    signals::{Victim, await_pid, child, during, on_only_count},
+    truth::{Made, Moment, Scene, Target, now},
 };
 use crate::support::{
-    child::succeed, hook::Hook, option::limit_waiting, stage::Stage, syscall::tcp,
+    child::{await_blocked, succeed},
+    hook::Hook,
+    option::limit_waiting,
+    sockaddr::loopback,
+    stage::Stage,
+    syscall::{tcp, udp},
 };
 
 /// Longer than any test.
@@ -90,4 +100,107 @@ pub(super) fn not_even_after_a_stop(stage: &Stage) -> Result<()> {
     );
     let made = Made::found(&scene.stage, LEFT)?.entered_by(blocked);
     scene.tell(made.ended_from(stopping).ended_by(stopped))
+}
+
+/// The kernel's EINTR does not reach the application: the signal ends it.
+pub(super) fn killed(stage: &Stage) -> Result<()> {
+    let scene = Scene::begin(stage)?;
+    let (full, deaf, socket) = (Full::new(scene, "full")?, Deaf::new(7000)?, tcp()?);
+    limit_waiting(&full.socket, HOUR)?;
+    limit_waiting(&socket, HOUR)?;
+    for target in [full.target(), Target::new(&socket, &deaf.address)] {
+        for signal in [SIGKILL, SIGTERM, SIGQUIT] {
+            let before = Moment::now();
+            let victim = child(|| never_return(target))?;
+            let blocked = victim.blocked()?;
+            let sent = now();
+            victim.send(signal)?;
+            ended_by(victim.pid, signal)?;
+            let made = target.unreturned(&caller(victim), before).got(EINTR);
+            scene.tell(made.entered_by(blocked).ended_from(sent))?;
+        }
+    }
+    // Stopped first: its time ends then.
+    let before = Moment::now();
+    let victim = child(|| never_return(full.target()))?;
+    let blocked = victim.blocked()?;
+    let stopping = now();
+    victim.send(SIGSTOP)?;
+    victim.await_state('T')?;
+    let stopped = now();
+    victim.send(SIGKILL)?;
+    ended_by(victim.pid, SIGKILL)?;
+    let made = full.target().unreturned(&caller(victim), before).got(EINTR);
+    let made = made.entered_by(blocked).ended_from(stopping);
+    scene.tell(made.ended_by(stopped))?;
+    // Another thread ends the process.
+    let before = Moment::now();
+    let tid_file = stage.file("tid");
+    let victim = child(|| {
+        std::thread::scope(|scope| {
+            scope.spawn(|| {
+                let tid = rustix::thread::gettid().as_raw_nonzero();
+                fs::write(&tid_file, format!("{tid}\n"))?;
+                never_return(full.target())
+            });
+            await_blocked(getpid(), await_pid(&tid_file)?)?;
+            // SAFETY: ends the process, and runs nothing.
+            unsafe { libc::_exit(0) }
+        })
+    })?;
+    succeed(victim.pid)?;
+    let tid = await_pid(&tid_file)?;
+    let caller = caller(Victim { tid, ..victim });
+    scene.tell(full.target().unreturned(&caller, before).got(EINTR))
+}
+
+/// It returns EINTR, with or without a handler, and then its thread is killed or ends by itself; or
+/// the application goes on, and calls again.
+pub(super) fn killed_later(stage: &Stage) -> Result<()> {
+    let scene = Scene::begin(stage)?;
+    on_only_count(SIGUSR1, SA_RESTART)?;
+    for handled in [false, true] {
+        for end in ["kill", "exit", "call"] {
+            let name = format!("{end} {handled}");
+            let full = Full::new(scene, &name)?;
+            limit_waiting(&full.socket, HOUR)?;
+            let returned = stage.file(&format!("returned {name}"));
+            let victim = child(|| {
+                let made = full.target().make().that_got(EINTR)?;
+                made.leave(&scene.stage, &name)?;
+                if end == "call" {
+                    let address = loopback(9);
+                    let next = Target::new(&udp()?, &address).make().that_got(0)?;
+                    next.leave(&scene.stage, &format!("next {name}"))?;
+                }
+                fs::write(&returned, format!("{}\n", getpid().as_raw_nonzero()))?;
+                if end == "kill" {
+                    std::thread::park();
+                }
+                Ok(())
+            })?;
+            let blocked = victim.blocked()?;
+            let ending = now();
+            if handled {
+                victim.send(SIGUSR1)?;
+            } else {
+                victim.send(SIGSTOP)?;
+                victim.await_state('T')?;
+                victim.send(SIGCONT)?;
+            }
+            await_pid(&returned)?;
+            if end == "kill" {
+                victim.send(SIGKILL)?;
+                ended_by(victim.pid, SIGKILL)?;
+            } else {
+                succeed(victim.pid)?;
+            }
+            let made = Made::found(&scene.stage, &name)?.entered_by(blocked);
+            scene.tell(made.ended_from(ending))?;
+            if end == "call" {
+                scene.tell(Made::found(&scene.stage, &format!("next {name}"))?)?;
+            }
+        }
+    }
+    Ok(())
 }

@@ -16,8 +16,10 @@ use crate::support::{
     truth::{Call, FILE},
 };
 
-/// See [`Verdict::assert_bounded`].
-pub(super) const BEYOND: &str = "beyond ";
+/// How many calls of one thread are kept, each of which has interrupted the one before.
+pub(super) const KEPT: usize = 9;
+/// A key of the truth alone: more calls of the thread are under way than are kept.
+pub(super) const LOST: &str = "lost";
 
 /// A run of the agent, what was made, and what the kernel hook showed.
 #[derive(Debug)]
@@ -115,60 +117,55 @@ impl Verdict {
         Ok(())
     }
 
-    /// The same, but for calls to names that begin with [`BEYOND`]: they are further than calls of
-    /// one thread are kept. Of them, nothing is lost or mixed up: their returns are all there, the
-    /// last of each with what its caller got.
+    /// The same, but calls that are marked with [`LOST`] have no event, and each is counted.
     pub(super) fn assert_bounded(&self) -> Result<()> {
-        self.observation.assert_nothing_lost()?;
-        self.assert_every_return()?;
-        let of = |keys: &Map<String, Value>| {
-            let tid = keys.get("thread.id").cloned().unwrap_or_default();
-            let name = keys.get("network.peer.address").and_then(Value::as_str);
-            (tid, name.unwrap_or_default().to_owned())
-        };
-        let is_beyond = |keys: &Map<String, Value>| {
-            let (_, name) = of(keys);
-            name.trim_start_matches('@').starts_with(BEYOND)
-        };
         let Observation {
-            truth, connects, ..
+            truth,
+            connects,
+            lost: counted,
         } = &self.observation;
-        let kept = connects.iter().filter(|event| !is_beyond(&event.0));
-        compare::exact(truth.iter().filter(|call| !is_beyond(&call.keys)), kept)?;
-        for call in truth.iter().filter(|call| is_beyond(&call.keys)) {
-            let of_call = |event: &&Event| of(&event.0) == of(&call.keys);
-            let last = connects.iter().rfind(of_call).context("no event")?;
-            for key in ["fd", "addrlen", "errno"] {
-                ensure!(
-                    last.0.get(key) == call.keys.get(key),
-                    "{key}: the call had {call:?}, the event {last:?}"
-                );
-            }
-        }
-        Ok(())
+        let (lost, kept): (Vec<_>, Vec<_>) = truth.iter().partition(|call| is_lost(call));
+        let expected = (!lost.is_empty()).then(|| ("nesting_full".to_owned(), lost.len() as u64));
+        ensure!(
+            *counted == expected.into_iter().collect(),
+            "{} calls are too deep, and lost are {counted:?}",
+            lost.len()
+        );
+        compare::exact(kept, connects)?;
+        self.assert_moments(|call| !is_lost(call))?;
+        self.assert_every_return()
     }
 
     /// Every return that the hook has shown is the last of an event, or was followed by one of its
-    /// restarts.
+    /// restarts; or it is that of a call that is marked with [`LOST`].
     pub(super) fn assert_every_return(&self) -> Result<()> {
-        let mut seen = BTreeMap::new();
-        for event in &self.observation.connects {
-            let returns = 1 + restarts(event);
-            *seen.entry(event.integer("thread.id")?).or_default() += returns;
+        let Observation {
+            truth, connects, ..
+        } = &self.observation;
+        let lost = truth.iter().filter(|call| is_lost(call));
+        let told = connects.iter().map(|event| &event.0);
+        let mut told_of = BTreeMap::new();
+        for keys in told.chain(lost.map(|call| &call.keys)) {
+            let tid = keys.get("thread.id").and_then(Value::as_i64);
+            *told_of.entry(tid.context("no thread")?).or_default() += 1 + restarts(keys);
         }
         let made = self.returns.iter();
         let made: BTreeMap<i64, usize> = made.map(|(&tid, all)| (tid, all.len())).collect();
         ensure!(
-            seen == made,
-            "the hook has shown these returns by thread: {:?}, the events tell of {seen:?}",
+            told_of == made,
+            "the hook has shown these returns by thread: {:?}, the calls tell of {told_of:?}",
             self.returns
         );
         Ok(())
     }
 }
 
-pub(super) fn restarts(event: &Event) -> usize {
-    let restarts = event.0.get("restarts").and_then(Value::as_u64);
+fn is_lost(call: &Call) -> bool {
+    call.keys.contains_key(LOST)
+}
+
+fn restarts(keys: &Map<String, Value>) -> usize {
+    let restarts = keys.get("restarts").and_then(Value::as_u64);
     restarts
         .and_then(|restarts| restarts.try_into().ok())
         .unwrap_or(0)
