@@ -75,7 +75,7 @@ pub const TRANSPORT_SCTP: u8 = 5;
 pub const TRANSPORT_DCCP: u8 = 6;
 /// Transport: UDP-Lite.
 pub const TRANSPORT_UDPLITE: u8 = 7;
-/// Transport: ICMP or ICMPv6 of a "ping socket" (icmp(7)).
+/// Transport: ICMP or `ICMPv6` of a "ping socket" (icmp(7)).
 pub const TRANSPORT_ICMP: u8 = 8;
 /// Transport: none, a raw socket of IPv4 or IPv6.
 pub const TRANSPORT_RAW: u8 = 9;

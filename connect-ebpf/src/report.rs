@@ -95,7 +95,7 @@ fn attempt(id: TaskId, call: &Call, ret: i64, done: Done) -> (u64, u32) {
 
 /// Writes down what a call is.
 #[inline(always)]
-pub(crate) fn describe(to: &mut record::Call, id: TaskId, call: &Call) {
+pub(crate) const fn describe(to: &mut record::Call, id: TaskId, call: &Call) {
     to.entered_ns = call.entered_ns.get();
     to.cgroup_id = call.cgroup_id.get();
     to.pid = id.pid;

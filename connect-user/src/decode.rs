@@ -245,7 +245,7 @@ fn end(family: u16, address: [u8; 16], port: u16) -> Result<Option<SocketAddr>, 
 }
 
 /// Name of a transport, as OpenTelemetry writes it.
-fn transport(code: u8) -> Result<Option<&'static str>, Malformed> {
+const fn transport(code: u8) -> Result<Option<&'static str>, Malformed> {
     Ok(match code {
         TRANSPORT_UNKNOWN | TRANSPORT_OTHER => None,
         TRANSPORT_TCP => Some("tcp"),
@@ -273,7 +273,7 @@ fn error_type(errno: u32) -> Option<String> {
         .map(Cow::into_owned)
 }
 
-fn flag(byte: u8, name: &'static str) -> Result<Option<bool>, Malformed> {
+const fn flag(byte: u8, name: &'static str) -> Result<Option<bool>, Malformed> {
     match byte {
         0 => Ok(None),
         1 => Ok(Some(true)),

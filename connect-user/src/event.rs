@@ -9,10 +9,6 @@ use serde::{Serialize, Serializer};
 /// Everything that can appear in the stream.
 #[derive(Clone, Debug, Serialize)]
 #[serde(tag = "event", rename_all = "lowercase")]
-#[expect(
-    clippy::large_enum_variant,
-    reason = "nearly every event is large, and none is kept"
-)]
 pub enum Event {
     /// A connect call returned.
     Connect(Connect),

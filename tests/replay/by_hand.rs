@@ -95,8 +95,20 @@ pub(crate) fn endpoints() -> Endpoints {
 
 /// The records of `by-hand.hex`.
 pub(crate) fn records() -> Vec<Record> {
+    let of_calls = calls().into_iter().chain(extremes());
+    of_calls
+        .map(|(title, record)| (title, record.as_bytes().to_vec()))
+        .chain(attempts())
+        .map(|(title, bytes)| Record {
+            title: title.to_owned(),
+            bytes,
+        })
+        .collect()
+}
+
+fn calls() -> Vec<(&'static str, Connect)> {
     let connect = connect();
-    [
+    vec![
         (
             "neither entry nor arguments known: before kernel 5.15, seccomp or late to attach",
             Connect {
@@ -147,6 +159,12 @@ pub(crate) fn records() -> Vec<Record> {
                 ..connect
             },
         ),
+    ]
+}
+
+fn extremes() -> Vec<(&'static str, Connect)> {
+    let connect = connect();
+    vec![
         (
             "every number at its largest",
             Connect {
@@ -193,14 +211,6 @@ pub(crate) fn records() -> Vec<Record> {
             },
         ),
     ]
-    .map(|(title, record)| (title, record.as_bytes().to_vec()))
-    .into_iter()
-    .chain(attempts())
-    .map(|(title, bytes)| Record {
-        title: title.to_owned(),
-        bytes,
-    })
-    .collect()
 }
 
 /// What an attempt leads to.
@@ -218,6 +228,7 @@ fn attempts() -> Vec<(&'static str, Vec<u8>)> {
         unsettled: 1,
         ..attempt
     };
+    let with = |outcome: Outcome| outcome.as_bytes().to_vec();
     vec![
         (
             "established in the call",
@@ -232,22 +243,18 @@ fn attempts() -> Vec<(&'static str, Vec<u8>)> {
         ("established after it", outcome.as_bytes().to_vec()),
         (
             "refused after it",
-            Outcome {
+            with(Outcome {
                 outcome: OUTCOME_FAILED,
                 errno: 111,
                 ..outcome
-            }
-            .as_bytes()
-            .to_vec(),
+            }),
         ),
         (
             "failed, without BTF",
-            Outcome {
+            with(Outcome {
                 outcome: OUTCOME_FAILED,
                 ..outcome
-            }
-            .as_bytes()
-            .to_vec(),
+            }),
         ),
         (
             "abandoned, of a call that was interrupted, and went elsewhere",

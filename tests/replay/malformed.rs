@@ -20,7 +20,7 @@ pub(crate) type Case = (&'static str, Vec<u8>, Malformed);
 
 /// The table.
 pub(crate) fn cases() -> Vec<Case> {
-    [lengths(), kinds(), fields()].concat()
+    [lengths(), kinds(), fields(), attempts()].concat()
 }
 
 fn lengths() -> Vec<Case> {
@@ -244,6 +244,26 @@ fn fields() -> Vec<Case> {
             Field("killed"),
         ),
         (
+            "an address too long, although it was not read",
+            with(Connect {
+                call: Call {
+                    address_len: 200,
+                    address_source: 0,
+                    ..record.call
+                },
+                ..record
+            }),
+            Field("address_len"),
+        ),
+    ]
+}
+
+/// Of an attempt and its outcome.
+fn attempts() -> Vec<Case> {
+    let record = connect();
+    let with = |record: Connect| record.as_bytes().to_vec();
+    vec![
+        (
             "neither unsettled nor not",
             with(Connect {
                 unsettled: 2,
@@ -308,18 +328,6 @@ fn fields() -> Vec<Case> {
                 said: LENGTH,
                 got: WHOLE,
             },
-        ),
-        (
-            "an address too long, although it was not read",
-            with(Connect {
-                call: Call {
-                    address_len: 200,
-                    address_source: 0,
-                    ..record.call
-                },
-                ..record
-            }),
-            Field("address_len"),
         ),
     ]
 }

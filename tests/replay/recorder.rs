@@ -42,8 +42,8 @@ pub(crate) fn record(files: &[&'static str]) -> Vec<Records> {
     let mut told = HashMap::new();
     for bytes in records {
         // When its call was entered says which attempt an outcome is of.
-        let (kind, entered) = (bytes[..2].to_vec(), bytes[8..16].to_vec());
-        let outcome = kind == KIND_OUTCOME.to_ne_bytes();
+        let entered = bytes.iter().skip(8).take(8).copied().collect::<Vec<_>>();
+        let outcome = bytes.starts_with(&KIND_OUTCOME.to_ne_bytes());
         let (name, title) = if outcome {
             let (name, title) = told.get(&entered).copied().expect("a connect before it");
             (name, format!("{title}: its outcome"))

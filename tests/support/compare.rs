@@ -87,7 +87,7 @@ pub(crate) fn outcomes(expected: &[Map<String, Value>], events: &[Event]) -> Res
                 None => value.is_null(),
             })
         };
-        match events.iter().position(|event| is_it(event)) {
+        match events.iter().position(is_it) {
             Some(index) => {
                 events.swap_remove(index);
             }

@@ -141,7 +141,7 @@ fn endpoints(ctx: &TracePointContext) -> Endpoints {
             socket::from_ipv4(field(ctx, DADDR)),
         )
     } else {
-        (words(ctx, SADDR_V6), words(ctx, DADDR_V6))
+        (sixteen(ctx, SADDR_V6), sixteen(ctx, DADDR_V6))
     };
     Endpoints {
         family,
@@ -155,10 +155,12 @@ fn endpoints(ctx: &TracePointContext) -> Endpoints {
 
 /// Sixteen bytes.
 #[inline(always)]
-fn words(ctx: &TracePointContext, offset: usize) -> [u8; 16] {
-    let words: [u64; 2] = [field(ctx, offset), field(ctx, offset + 8)];
-    // SAFETY: bytes have no alignment, and any are valid.
-    unsafe { core::mem::transmute::<[u64; 2], [u8; 16]>(words) }
+fn sixteen(ctx: &TracePointContext, offset: usize) -> [u8; 16] {
+    let mut bytes = [0; 16];
+    for (index, byte) in bytes.iter_mut().enumerate() {
+        *byte = field(ctx, offset + index);
+    }
+    bytes
 }
 
 #[inline(always)]

@@ -177,24 +177,28 @@ impl<'a> Btf<'a> {
 
     fn find(&self, id: u32, field: &str, depth: u32) -> Option<u32> {
         let (members, with_bitfields) = *self.members.get(&id)?;
-        members.chunks_exact(MEMBER_LENGTH).find_map(|member| {
-            let name = word(member, 0).ok()?;
-            let kind = word(member, 4).ok()?;
-            let bits = word(member, 8).ok()?;
-            let bits = if with_bitfields {
-                bits & 0x00ff_ffff
-            } else {
-                bits
-            };
-            let offset = bits / 8;
-            if is(self.strings, name, field) {
-                return bits.is_multiple_of(8).then_some(offset);
-            }
-            if name == 0 && depth > 0 {
-                return Some(offset + self.find(kind, field, depth - 1)?);
-            }
-            None
-        })
+        members
+            .as_chunks::<MEMBER_LENGTH>()
+            .0
+            .iter()
+            .find_map(|member| {
+                let name = word(member, 0).ok()?;
+                let kind = word(member, 4).ok()?;
+                let bits = word(member, 8).ok()?;
+                let bits = if with_bitfields {
+                    bits & 0x00ff_ffff
+                } else {
+                    bits
+                };
+                let offset = bits / 8;
+                if is(self.strings, name, field) {
+                    return bits.is_multiple_of(8).then_some(offset);
+                }
+                if name == 0 && depth > 0 {
+                    return Some(offset + self.find(kind, field, depth - 1)?);
+                }
+                None
+            })
     }
 }
 
@@ -258,7 +262,7 @@ mod tests {
         let bytes = sample();
         for length in 0..bytes.len() {
             assert!(
-                Btf::parse(&bytes[..length], &["outer"]).is_err(),
+                Btf::parse(bytes.split_at(length).0, &["outer"]).is_err(),
                 "{length}"
             );
         }

@@ -261,6 +261,7 @@ mod tests {
     use super::*;
     use crate::{
         clock::Clock,
+        errno::label,
         event::{Call, Connect},
     };
 
@@ -290,7 +291,7 @@ mod tests {
                 via: "syscall",
             },
             errno,
-            error_type: (errno != 0).then(|| crate::errno::label(errno).into_owned()),
+            error_type: (errno != 0).then(|| label(errno).into_owned()),
             unsettled: None,
             restarts: None,
             killed: None,

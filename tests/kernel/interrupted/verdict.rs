@@ -123,6 +123,7 @@ impl Verdict {
             truth,
             connects,
             lost: counted,
+            ..
         } = &self.observation;
         let (lost, kept): (Vec<_>, Vec<_>) = truth.iter().partition(|call| is_lost(call));
         let expected = (!lost.is_empty()).then(|| ("nesting_full".to_owned(), lost.len() as u64));
