@@ -257,12 +257,19 @@ impl Totals {
                 .map(|(name, number)| (name.to_owned(), number.parse().expect("a number")))
                 .collect()
         };
-        let sums = pairs(sums);
+        let [calls, outcomes, lost] = sums
+            .split("; ")
+            .map(pairs)
+            .collect::<Vec<_>>()
+            .try_into()
+            .expect("calls, outcomes, losses");
+        let settled = outcomes["established"] + outcomes["failed"] + outcomes["abandoned"];
+        assert_eq!(settled, outcomes["outcomes"], "{line}");
         let totals = Self {
-            events: sums["events"],
-            failed: sums["failed"],
-            in_progress: sums["in progress"],
-            lost: sums["lost"],
+            events: calls["events"],
+            failed: calls["failed"],
+            in_progress: calls["in progress"],
+            lost: lost["lost"],
             reasons: pairs(reasons.trim_end_matches(')')),
         };
         assert_eq!(totals.reasons.values().sum::<u64>(), totals.lost, "{line}");

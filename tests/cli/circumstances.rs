@@ -3,7 +3,7 @@
 use std::{io, os::unix::process::CommandExt as _, process::Command};
 
 use rustix::{
-    mount::{MountPropagationFlags, UnmountFlags, mount_change, unmount},
+    mount::{MountFlags, MountPropagationFlags, UnmountFlags, mount, mount_change, unmount},
     process::{Gid, Signal, Uid, set_parent_process_death_signal, setsid},
     thread::{
         CapabilitySet, CapabilitySets, UnshareFlags, configure_capability_in_ambient_set,
@@ -79,6 +79,25 @@ pub(crate) fn without_tracefs(command: &mut Command) {
             // As often as it is mounted, if it is.
             while unmount(path, UnmountFlags::DETACH).is_ok() {}
         }
+        Ok(())
+    });
+}
+
+/// On a kernel that has no BTF of its own, as far as the agent can see.
+pub(crate) fn without_btf(command: &mut Command) {
+    before_exec(command, || {
+        unshare(UnshareFlags::NEWNS)?;
+        mount_change(
+            "/",
+            MountPropagationFlags::REC | MountPropagationFlags::PRIVATE,
+        )?;
+        mount(
+            "none",
+            "/sys/kernel/btf",
+            "tmpfs",
+            MountFlags::empty(),
+            None,
+        )?;
         Ok(())
     });
 }

@@ -13,6 +13,7 @@ mod agent;
 mod check;
 mod circumstances;
 mod color;
+mod degraded;
 mod explain;
 mod help;
 mod log;
