@@ -3,9 +3,8 @@
 use core::ptr::with_exposed_provenance;
 
 use aya_ebpf::helpers::{
-    bpf_get_current_comm, bpf_get_current_pid_tgid, bpf_get_current_task,
-    bpf_get_current_task_btf, bpf_get_current_uid_gid, bpf_probe_read_kernel, bpf_probe_read_user,
-    bpf_task_pt_regs,
+    bpf_get_current_comm, bpf_get_current_pid_tgid, bpf_get_current_task, bpf_get_current_task_btf,
+    bpf_get_current_uid_gid, bpf_probe_read_kernel, bpf_probe_read_user, bpf_task_pt_regs,
 };
 use connect_ebpf::record::COMM_LEN;
 

@@ -173,9 +173,8 @@ fn changes_nothing_else() {
 
 #[test]
 fn shows_the_connects_of_the_command_and_its_children() {
-    let script = format!(
-        "{THREE}; in_child(lambda: udp(11)); os.execvp(sys.argv[1], sys.argv[1:])"
-    );
+    let script =
+        format!("{THREE}; in_child(lambda: udp(11)); os.execvp(sys.argv[1], sys.argv[1:])");
     let mut command = agent(["run", "--output", "json", "--"]);
     command.args(connecting(&script)).args(connecting(THREE));
     let ended = Running::start(&mut command).end();

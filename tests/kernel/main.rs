@@ -32,7 +32,6 @@ mod host;
 mod identity;
 mod inflight;
 mod interrupted;
-mod interruption;
 mod ipv6;
 mod lengths;
 mod lineage;
@@ -58,7 +57,7 @@ use support::{
 };
 
 /// Every case of every file.
-const CASES: [&[Case]; 26] = [
+const CASES: [&[Case]; 25] = [
     blocked::CASES,
     children::CASES,
     differential::CASES,
@@ -70,7 +69,6 @@ const CASES: [&[Case]; 26] = [
     identity::CASES,
     inflight::CASES,
     interrupted::CASES,
-    interruption::CASES,
     ipv6::CASES,
     lengths::CASES,
     lineage::CASES,
