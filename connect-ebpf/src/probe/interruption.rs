@@ -159,7 +159,9 @@ pub(crate) fn resume(id: TaskId, thread: &Call, arguments: Arguments, entering: 
 #[inline(always)]
 fn lose(id: TaskId, registers: SavedRegisters, entering: bool) {
     let Ok(lost) = inflight::nested_or_new(id.tid, DEPTH_LOST) else {
-        emit::count(KernelLoss::InflightFull);
+        if !entering {
+            emit::count(KernelLoss::InflightFull);
+        }
         return;
     };
     let counted = !entering && lost.undecided.replace(0) != 0;
