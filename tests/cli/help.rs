@@ -6,6 +6,7 @@ use crate::agent::run;
 
 const EVERYWHERE: &[&str] = &["--help", "--log-level"];
 const OBSERVATION: &[&str] = &[
+    "--attempts",
     "--color",
     "--count",
     "--duration",
@@ -19,6 +20,8 @@ const OBSERVATION: &[&str] = &[
     "--output-file",
     "--pid",
     "--ring-kib",
+    "--settled",
+    "--skip-socket",
     "--summary",
     "--threads",
     "--uid",

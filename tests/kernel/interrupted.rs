@@ -74,7 +74,11 @@ pub(crate) const CASES: &[Case] = &[
         "interrupted_by_the_freezer_is_one_event",
         stopped::by_freezer,
     ),
-    program("killed_says_so", killed::by_signals),
+    Case::new(
+        "killed_says_so",
+        killed::assert_one_cgroup,
+        killed::by_signals,
+    ),
     program(
         "killed_by_another_thread_says_so",
         killed::by_another_thread,

@@ -33,7 +33,6 @@ mod host;
 mod identity;
 mod inflight;
 mod interrupted;
-mod interruption;
 mod ipv6;
 mod lengths;
 mod lineage;
@@ -59,7 +58,7 @@ use support::{
 };
 
 /// Every case of every file.
-const CASES: [&[Case]; 34] = [
+const CASES: [&[Case]; 33] = [
     blocked::CASES,
     children::CASES,
     differential::CASES,
@@ -79,7 +78,6 @@ const CASES: [&[Case]; 34] = [
     identity::CASES,
     inflight::CASES,
     interrupted::CASES,
-    interruption::CASES,
     ipv6::CASES,
     lengths::CASES,
     lineage::CASES,

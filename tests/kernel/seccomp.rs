@@ -6,16 +6,14 @@ use std::{
 };
 
 use anyhow::{Context as _, Result, bail, ensure};
-use libc::{
-    BPF_ABS, BPF_JEQ, BPF_JMP, BPF_K, BPF_LD, BPF_RET, BPF_W, SECCOMP_RET_ALLOW, SECCOMP_RET_ERRNO,
-    SECCOMP_RET_KILL_PROCESS, SECCOMP_RET_KILL_THREAD, SECCOMP_RET_TRAP, sock_filter,
-};
+use libc::{SECCOMP_RET_KILL_PROCESS, SECCOMP_RET_KILL_THREAD, SECCOMP_RET_TRAP};
 use rustix::process::{WaitOptions, waitpid};
 
 use crate::support::{
     case::Case,
     child::fork,
     memory::Pages,
+    seccomp::{answer_by_length, errno},
     sockaddr::{Sockaddr, inet, loopback, unix},
     stage::{Attempt, Outcome, Stage},
     syscall::{register, udp},
@@ -30,59 +28,14 @@ pub(crate) const CASES: &[Case] = &[
 ];
 
 /// An errno that connect(2) knows for other reasons.
-const KNOWN_ERRNO: u16 = 97;
+const KNOWN_ERRNO: i32 = 97;
 /// An errno without a name.
-const NAMELESS_ERRNO: u16 = 4000;
+const NAMELESS_ERRNO: i32 = 4000;
 
 /// Denies connect(2) to the current thread by the length of the address: 28 bytes with one errno,
 /// 110 with another. Every other length is allowed.
 fn deny() -> Result<()> {
-    let refuse = |errno: u16| SECCOMP_RET_ERRNO | u32::from(errno);
-    filter(refuse(KNOWN_ERRNO), refuse(NAMELESS_ERRNO))
-}
-
-/// Has seccomp do this to connect(2) of the current thread with an address of 28 bytes, and that
-/// with one of 110.
-fn filter(with_28: u32, with_110: u32) -> Result<()> {
-    const NUMBER: u32 = 0;
-    // args[2] of struct seccomp_data, lower half.
-    const LENGTH: u32 = 32;
-    let load = |offset| statement(BPF_LD | BPF_W | BPF_ABS, offset);
-    let answer = |action| statement(BPF_RET | BPF_K, action);
-    let unless = |value, skip| sock_filter {
-        jf: skip,
-        ..statement(BPF_JMP | BPF_JEQ | BPF_K, value)
-    };
-    let mut program = [
-        load(NUMBER),
-        unless(u32::try_from(libc::SYS_connect)?, 5),
-        load(LENGTH),
-        unless(28, 1),
-        answer(with_28),
-        unless(110, 1),
-        answer(with_110),
-        answer(SECCOMP_RET_ALLOW),
-    ];
-    let program = libc::sock_fprog {
-        len: u16::try_from(program.len())?,
-        filter: program.as_mut_ptr(),
-    };
-    rustix::thread::set_no_new_privs(true)?;
-    let mode = libc::SECCOMP_SET_MODE_FILTER;
-    // SAFETY: the kernel copies the program, which lives until then.
-    let result = unsafe { libc::syscall(libc::SYS_seccomp, mode, 0, &raw const program) };
-    ensure!(result == 0, "no filter: {}", io::Error::last_os_error());
-    Ok(())
-}
-
-fn statement(code: u32, k: u32) -> sock_filter {
-    sock_filter {
-        // The codes are small numbers, or-ed.
-        code: code.try_into().unwrap_or(u16::MAX),
-        jt: 0,
-        jf: 0,
-        k,
-    }
+    answer_by_length(&[(28, errno(KNOWN_ERRNO)), (110, errno(NAMELESS_ERRNO))])
 }
 
 /// An address of 28 bytes, which is denied.
@@ -98,26 +51,26 @@ fn denied(stage: &Stage) -> Result<()> {
     // The first call of the thread, so there is no entry of an earlier one.
     let address = denied_28(1);
     let call = Attempt::new(&socket, &address).unentered();
-    stage.expect_of(KNOWN_ERRNO.into(), &call)?;
+    stage.expect_of(KNOWN_ERRNO, &call)?;
 
     let mut padded = unix(b"/run/a");
     padded.bytes.resize(110, 0);
     let call = Attempt::new(&77, &padded).unentered();
-    stage.expect_of(NAMELESS_ERRNO.into(), &call)?;
+    stage.expect_of(NAMELESS_ERRNO, &call)?;
 
     // Denied before the kernel looks at anything else.
     let call = Attempt::unreadable(register(-1), 0, 28)
         .unentered()
         .unread();
-    stage.expect_of(KNOWN_ERRNO.into(), &call)?;
+    stage.expect_of(KNOWN_ERRNO, &call)?;
     let cold = Pages::fresh(1)?;
     let call = Attempt::unreadable(register(5), cold.address(0), 110).unentered();
-    stage.expect_of(NAMELESS_ERRNO.into(), &call.unread())?;
+    stage.expect_of(NAMELESS_ERRNO, &call.unread())?;
     let address = denied_28(2);
     let call = Attempt::new(&-9, &address)
         .with_upper_halves(7, 0)
         .unentered();
-    stage.expect_of(KNOWN_ERRNO.into(), &call)?;
+    stage.expect_of(KNOWN_ERRNO, &call)?;
     stage.expect(0, &socket, &loopback(9))
 }
 
@@ -137,7 +90,7 @@ fn trapped(stage: &Stage) -> Result<()> {
     // SAFETY: the action is complete, and nobody asks for the old one.
     let result = unsafe { libc::sigaction(libc::SIGSYS, &raw const action, std::ptr::null_mut()) };
     ensure!(result == 0, "no handler: {}", io::Error::last_os_error());
-    filter(SECCOMP_RET_TRAP, SECCOMP_RET_ALLOW)?;
+    answer_by_length(&[(28, SECCOMP_RET_TRAP)])?;
     let socket = udp()?;
     for port in 1..=3 {
         let address = denied_28(port);
@@ -159,7 +112,7 @@ fn killed(stage: &Stage) -> Result<()> {
         let call = Attempt::new(&socket, &address).unentered().killed();
         let (before, start) = (SystemTime::now(), Instant::now());
         let child = fork(|| {
-            filter(action, SECCOMP_RET_ALLOW)?;
+            answer_by_length(&[(28, action)])?;
             call.make();
             bail!("seccomp lets it go on")
         })?;
@@ -186,8 +139,8 @@ fn interleaved(stage: &Stage) -> Result<()> {
     for round in 1..=100 {
         let address = denied_28(1000 + round);
         let call = Attempt::new(&i32::from(round), &address).unentered();
-        stage.expect_of(KNOWN_ERRNO.into(), &call)?;
-        stage.expect_of(KNOWN_ERRNO.into(), &call)?;
+        stage.expect_of(KNOWN_ERRNO, &call)?;
+        stage.expect_of(KNOWN_ERRNO, &call)?;
         stage.expect(0, &socket, &loopback(2000 + round))?;
         // Not even the comm is a leftover.
         rustix::thread::set_name(if round % 2 == 0 { c"even" } else { c"odd" })?;

@@ -2,11 +2,11 @@
 
 use std::{
     os::fd::{AsFd as _, OwnedFd},
-    sync::mpsc::channel,
+    sync::{Mutex, PoisonError, mpsc::channel},
     thread,
 };
 
-use anyhow::Result;
+use anyhow::{Context as _, Result};
 use rustix::{
     process::{Pid, getpid},
     thread::gettid,
@@ -20,9 +20,11 @@ use super::{
 };
 
 /// A unix listener whose backlog is full: the next call to it blocks.
+#[derive(Debug)]
 pub(crate) struct FullListener {
     pub(crate) address: Sockaddr,
-    listener: OwnedFd,
+    /// Until it is closed.
+    listener: Mutex<Option<OwnedFd>>,
     /// Who fills the backlog.
     _waiting: OwnedFd,
 }
@@ -38,15 +40,22 @@ impl FullListener {
         stage.expect(0, &waiting, &address)?;
         Ok(Self {
             address,
-            listener,
+            listener: Mutex::new(Some(listener)),
             _waiting: waiting,
         })
     }
 
     /// Lets one blocked call succeed.
     pub(crate) fn make_room(&self) -> Result<()> {
-        accept(self.listener.as_fd())?;
+        let listener = self.listener.lock().unwrap_or_else(PoisonError::into_inner);
+        accept(listener.as_ref().context("it is closed")?.as_fd())?;
         Ok(())
+    }
+
+    /// Lets every blocked call fail with ECONNREFUSED, if no other process has the listener.
+    pub(crate) fn close(&self) {
+        let mut listener = self.listener.lock().unwrap_or_else(PoisonError::into_inner);
+        *listener = None;
     }
 
     /// Makes a call in a new thread, on a new socket, does something while it blocks, and then lets

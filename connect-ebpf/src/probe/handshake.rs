@@ -137,8 +137,8 @@ fn endpoints(ctx: &TracePointContext) -> Endpoints {
     let family: u16 = field(ctx, FAMILY);
     let (local_address, peer_address) = if family == AF_INET {
         (
-            socket::from_ipv4(field(ctx, SADDR)),
-            socket::from_ipv4(field(ctx, DADDR)),
+            socket::from_ipv4(field::<u32>(ctx, SADDR).to_ne_bytes()),
+            socket::from_ipv4(field::<u32>(ctx, DADDR).to_ne_bytes()),
         )
     } else {
         (sixteen(ctx, SADDR_V6), sixteen(ctx, DADDR_V6))
@@ -156,11 +156,8 @@ fn endpoints(ctx: &TracePointContext) -> Endpoints {
 /// Sixteen bytes.
 #[inline(always)]
 fn sixteen(ctx: &TracePointContext, offset: usize) -> [u8; 16] {
-    let mut bytes = [0; 16];
-    for (index, byte) in bytes.iter_mut().enumerate() {
-        *byte = field(ctx, offset + index);
-    }
-    bytes
+    let [low, high]: [u64; 2] = [field(ctx, offset), field(ctx, offset + 8)];
+    (u128::from(high) << 64 | u128::from(low)).to_le_bytes()
 }
 
 #[inline(always)]

@@ -161,7 +161,9 @@ pub(crate) fn resume(id: TaskId, thread: &Call, arguments: Arguments, entering: 
 #[inline(always)]
 fn lose(id: TaskId, registers: SavedRegisters, entering: bool) {
     let Ok(lost) = inflight::nested_or_new(id.tid, DEPTH_LOST) else {
-        emit::count(KernelLoss::InflightFull);
+        if !entering {
+            emit::count(KernelLoss::InflightFull);
+        }
         return;
     };
     let counted = !entering && lost.undecided.replace(0) != 0;
@@ -392,8 +394,13 @@ pub(crate) const fn kernels_own(ret: i64) -> i64 {
 #[inline(always)]
 fn end(id: TaskId, thread: &Call, last: &Call, killed: u8) {
     thread.add_suspended(-1);
+    let ret = match last.suspended_ret.get() {
+        // The application did not get it.
+        ret if ret == -EINTR && killed != 0 => -ERESTARTSYS,
+        ret => kernels_own(ret),
+    };
     let end = End {
-        ret: kernels_own(last.suspended_ret.get()),
+        ret,
         at_ns: last.suspended_ns.get(),
         killed,
     };

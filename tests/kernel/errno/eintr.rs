@@ -1,8 +1,11 @@
 //! Interrupted by a signal: what the kernel's hook shows is not what the application gets.
 //!
-//! `interruption.rs` has more of it: many interruptions, nested calls, exec.
+//! `interrupted.rs` has more of it: many interruptions, nested calls, exec.
 
-use std::time::{Duration, Instant, SystemTime};
+use std::{
+    os::fd::OwnedFd,
+    time::{Duration, Instant, SystemTime},
+};
 
 use anyhow::{Context as _, Result, anyhow, ensure};
 use libc::{EINTR, SA_RESTART, SIGUSR1};
@@ -47,6 +50,11 @@ pub(super) const PROOFS: &[Proof] = &[
         "errno_eintr_killed",
         "the same, but killed by SIGKILL: the call never returns",
         killed,
+    ),
+    Proof::new(
+        "errno_eintr_killed_with_send_timeout",
+        "the same with `SO_SNDTIMEO`, killed by SIGKILL: the call never returns",
+        killed_with_send_timeout,
     ),
 ];
 
@@ -103,9 +111,18 @@ fn stopped_and_continued(stage: &Stage) -> Result<()> {
 }
 
 fn killed(stage: &Stage) -> Result<()> {
-    let listener = FullListener::new(stage, "full")?;
+    kill(stage, &unix_stream()?)
+}
+
+fn killed_with_send_timeout(stage: &Stage) -> Result<()> {
     let socket = unix_stream()?;
-    let attempt = Attempt::new(&socket, &listener.address).killed();
+    option::limit_waiting(&socket, Duration::from_secs(3600))?;
+    kill(stage, &socket)
+}
+
+fn kill(stage: &Stage, socket: &OwnedFd) -> Result<()> {
+    let listener = FullListener::new(stage, "full")?;
+    let attempt = Attempt::new(socket, &listener.address).killed();
     let (before, start) = (SystemTime::now(), Instant::now());
     let child = fork(|| {
         attempt.make();

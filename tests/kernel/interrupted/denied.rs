@@ -3,15 +3,12 @@
 
 use std::{
     io,
-    os::fd::{AsRawFd as _, FromRawFd as _, OwnedFd},
+    os::fd::{AsRawFd as _, OwnedFd},
     sync::mpsc::channel,
 };
 
 use anyhow::{Context as _, Result, anyhow, ensure};
-use libc::{
-    BPF_ABS, BPF_JEQ, BPF_JMP, BPF_K, BPF_LD, BPF_RET, BPF_W, ECONNREFUSED, SA_RESTART, SIGKILL,
-    SIGUSR1, sock_filter,
-};
+use libc::{ECONNREFUSED, SA_RESTART, SIGKILL, SIGUSR1};
 use rustix::process::{WaitOptions, waitpid};
 
 use super::{
@@ -22,57 +19,12 @@ use super::{
     verdict::{KEPT, LOST},
 };
 use crate::support::{
+    seccomp::{answer_by_length, ask_by_length, errno},
     sockaddr::{Sockaddr, loopback},
     stage::Stage,
     syscall::udp,
     truth::Caller,
 };
-
-/// Denies connect(2) to the current thread by the length of the address, each of which has its
-/// answer. Returns a descriptor if the filter has one.
-fn deny(answers: &[(u32, u32)], flags: libc::c_ulong) -> Result<Option<OwnedFd>> {
-    const NUMBER: u32 = 0;
-    // args[2] of struct seccomp_data, lower half.
-    const LENGTH: u32 = 32;
-    let load = |offset| statement(BPF_LD | BPF_W | BPF_ABS, offset);
-    let unless = |value, skip| sock_filter {
-        jf: skip,
-        ..statement(BPF_JMP | BPF_JEQ | BPF_K, value)
-    };
-    let answer = |what| statement(BPF_RET | BPF_K, what);
-    let skip = u8::try_from(2 * answers.len() + 1)?;
-    let mut program = vec![
-        load(NUMBER),
-        unless(u32::try_from(libc::SYS_connect)?, skip),
-        load(LENGTH),
-    ];
-    for &(length, what) in answers {
-        program.extend([unless(length, 1), answer(what)]);
-    }
-    program.push(answer(libc::SECCOMP_RET_ALLOW));
-    let program = libc::sock_fprog {
-        len: u16::try_from(program.len())?,
-        filter: program.as_mut_ptr(),
-    };
-    rustix::thread::set_no_new_privs(true)?;
-    let mode = libc::SECCOMP_SET_MODE_FILTER;
-    // SAFETY: the kernel copies the program, which lives until then.
-    let result = unsafe { libc::syscall(libc::SYS_seccomp, mode, flags, &raw const program) };
-    ensure!(result >= 0, "no filter: {}", io::Error::last_os_error());
-    let fd = i32::try_from(result)?;
-    // SAFETY: a filter that has a listener returns its descriptor, which is ours; others return 0.
-    Ok((flags != 0).then(|| unsafe { OwnedFd::from_raw_fd(fd) }))
-}
-
-fn statement(code: u32, k: u32) -> sock_filter {
-    sock_filter {
-        // The codes are small numbers, or-ed.
-        code: code.try_into().unwrap_or(u16::MAX),
-        jt: 0,
-        jf: 0,
-        k,
-    }
-}
 
 /// 127.0.0.1, in more bytes than it needs.
 fn padded(length: u32) -> Result<Sockaddr> {
@@ -87,9 +39,7 @@ const WITHIN_THE_KERNEL: [(u32, i32); 4] = [(20, 512), (24, 513), (28, 514), (32
 
 pub(super) fn with_the_kernels_own_errnos(stage: &Stage) -> Result<()> {
     let scene = Scene::begin(stage)?;
-    let answers = WITHIN_THE_KERNEL
-        .map(|(length, errno)| (length, libc::SECCOMP_RET_ERRNO | errno.cast_unsigned()));
-    deny(&answers, 0)?;
+    answer_by_length(&WITHIN_THE_KERNEL.map(|(length, number)| (length, errno(number))))?;
     let (socket, address) = (udp()?, loopback(9));
     for _ in 0..3 {
         for (length, errno) in WITHIN_THE_KERNEL {
@@ -134,10 +84,7 @@ fn in_the_handler_of(scene: &'static Scene, peers: &'static [&'static Full]) -> 
     };
     let mut moments = vec![Moment::now()];
     let victim = child(|| {
-        deny(
-            &[(DENIED, libc::SECCOMP_RET_ERRNO | ERRNO.cast_unsigned())],
-            0,
-        )?;
+        answer_by_length(&[(DENIED, errno(ERRNO))])?;
         let (first, others) = peers.split_first().context("no call")?;
         for (&peer, signal) in others.iter().zip(signals()) {
             on(signal, SA_RESTART, |_| never_return(peer.target()))?;
@@ -181,9 +128,7 @@ pub(super) fn by_another_process(stage: &Stage) -> Result<()> {
     for errno in [ECONNREFUSED, 0] {
         let (tell, told) = channel();
         let call = || {
-            let answers = [(ASKED, libc::SECCOMP_RET_USER_NOTIF)];
-            let listener = deny(&answers, libc::SECCOMP_FILTER_FLAG_NEW_LISTENER)?;
-            tell.send(listener.context("no listener")?)?;
+            tell.send(ask_by_length(&[(ASKED, libc::SECCOMP_RET_USER_NOTIF)])?)?;
             let made = Target::new(&socket, &address).make().that_got(errno)?;
             // A call that nobody is asked about.
             scene.stage.expect(0, &udp()?, &loopback(9))?;

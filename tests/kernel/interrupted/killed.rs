@@ -15,8 +15,10 @@ use super::{
     peer::{Deaf, Full},
     signals::{Victim, await_pid, child, fail, on, on_only_count},
     truth::{Moment, Scene, Target, keep, now},
+    verdict::Verdict,
 };
 use crate::support::{
+    case::Case,
     child::succeed,
     sockaddr::loopback,
     stage::Stage,
@@ -87,6 +89,21 @@ pub(super) fn by_signals(stage: &Stage) -> Result<()> {
     // The same socket is still good.
     full.let_in()?;
     scene.tell(full.target().make().that_got(0)?)
+}
+
+/// A task that ends is still in its cgroup.
+pub(super) fn assert_one_cgroup(case: &Case) -> Result<()> {
+    let verdict = Verdict::of(case, "", &[])?;
+    verdict.assert_exact()?;
+    let connects = &verdict.observation.connects;
+    let id = connects.first().context("no event")?.integer("cgroup.id")?;
+    for event in connects {
+        ensure!(
+            event.integer("cgroup.id")? == id,
+            "elsewhere than {id}: {event:?}"
+        );
+    }
+    Ok(())
 }
 
 fn dump_core_into(stage: &Stage) -> Result<()> {
@@ -193,7 +210,7 @@ impl Threads {
     }
 
     fn file(peer: &Full) -> String {
-        format!("thread {}", peer.address.bytes.escape_ascii()).replace('\\', "")
+        format!("thread {}", peer.address().bytes.escape_ascii()).replace('\\', "")
     }
 }
 

@@ -1,30 +1,24 @@
 //! Peers that let a connect wait.
 
-use std::{
-    os::fd::{AsFd as _, OwnedFd},
-    sync::{Mutex, PoisonError},
-};
+use std::os::fd::{AsFd as _, OwnedFd};
 
-use anyhow::{Context as _, Result};
+use anyhow::Result;
 
 use super::truth::{Scene, Target};
 use crate::support::{
+    blocking::FullListener,
     option::set,
-    sockaddr::{Sockaddr, loopback, unix_abstract},
+    sockaddr::{Sockaddr, loopback},
     stage::Stage,
-    syscall::{accept, bind, listen, tcp, unix_stream},
+    syscall::{bind, listen, tcp, unix_stream},
 };
 
-/// A unix listener whose backlog is full.
+/// A listener whose backlog is full, and a socket to call it with, made beforehand, as a handler or a
+/// child uses it.
 #[derive(Debug)]
 pub(super) struct Full {
-    pub(super) address: Sockaddr,
-    /// Until it is closed.
-    listener: Mutex<Option<OwnedFd>>,
-    /// Whom to call with, made beforehand, as a handler or a child uses it.
+    listener: FullListener,
     pub(super) socket: OwnedFd,
-    /// Who fills the backlog.
-    _waiting: OwnedFd,
 }
 
 impl Full {
@@ -35,35 +29,28 @@ impl Full {
 
     /// The same, but another stage writes down what it costs.
     pub(super) fn told_to(stage: &Stage, name: &str) -> Result<Self> {
-        let address = unix_abstract(name.as_bytes());
-        let listener = unix_stream()?;
-        bind(listener.as_fd(), &address.bytes)?;
-        listen(listener.as_fd(), 0)?;
-        let waiting = unix_stream()?;
-        stage.expect(0, &waiting, &address)?;
         Ok(Self {
-            address,
-            listener: Mutex::new(Some(listener)),
+            listener: FullListener::new(stage, name)?,
             socket: unix_stream()?,
-            _waiting: waiting,
         })
     }
 
+    pub(super) const fn address(&self) -> &Sockaddr {
+        &self.listener.address
+    }
+
     pub(super) fn target(&self) -> Target<'_> {
-        Target::new(&self.socket, &self.address)
+        Target::new(&self.socket, self.address())
     }
 
     /// Lets one waiting call succeed.
     pub(super) fn let_in(&self) -> Result<()> {
-        let listener = self.listener.lock().unwrap_or_else(PoisonError::into_inner);
-        accept(listener.as_ref().context("it is closed")?.as_fd())?;
-        Ok(())
+        self.listener.make_room()
     }
 
     /// Lets every waiting call fail with ECONNREFUSED, if no other process has the listener.
     pub(super) fn close(&self) {
-        let mut listener = self.listener.lock().unwrap_or_else(PoisonError::into_inner);
-        *listener = None;
+        self.listener.close();
     }
 }
 

@@ -71,7 +71,7 @@ pub(super) fn with_an_address_out_of_memory(stage: &Stage) -> Result<()> {
     on_only_count(SIGUSR1, SA_RESTART)?;
     let peer = Full::new(scene, "peer")?;
     let file = stage.file("address");
-    fs::write(&file, &peer.address.bytes)?;
+    fs::write(&file, &peer.address().bytes)?;
     let cold = Pages::of_file(&File::open(&file)?, 1)?;
     let made = restarted(peer.target().at(cold.address(0)), 2, || peer.let_in())?;
     scene.tell(made.that_got(0)?.with("address.source", "exit"))

@@ -116,7 +116,7 @@ pub(super) fn killed(stage: &Stage) -> Result<()> {
             let sent = now();
             victim.send(signal)?;
             ended_by(victim.pid, signal)?;
-            let made = target.unreturned(&caller(victim), before).got(EINTR);
+            let made = target.unreturned(&caller(victim), before);
             scene.tell(made.entered_by(blocked).ended_from(sent))?;
         }
     }
@@ -130,7 +130,7 @@ pub(super) fn killed(stage: &Stage) -> Result<()> {
     let stopped = now();
     victim.send(SIGKILL)?;
     ended_by(victim.pid, SIGKILL)?;
-    let made = full.target().unreturned(&caller(victim), before).got(EINTR);
+    let made = full.target().unreturned(&caller(victim), before);
     let made = made.entered_by(blocked).ended_from(stopping);
     scene.tell(made.ended_by(stopped))?;
     // Another thread ends the process.
@@ -151,7 +151,7 @@ pub(super) fn killed(stage: &Stage) -> Result<()> {
     succeed(victim.pid)?;
     let tid = await_pid(&tid_file)?;
     let caller = caller(Victim { tid, ..victim });
-    scene.tell(full.target().unreturned(&caller, before).got(EINTR))
+    scene.tell(full.target().unreturned(&caller, before))
 }
 
 /// It returns EINTR, with or without a handler, and then its thread is killed or ends by itself; or

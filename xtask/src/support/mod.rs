@@ -28,11 +28,12 @@ pub(crate) fn root() -> &'static Path {
 
 /// Where installed tools are kept: outside `target/`, so that clones share them.
 pub(crate) fn cache() -> Result<PathBuf> {
-    let from = |name| env::var_os(name).map(PathBuf::from);
     // The XDG specification says that a relative path is to be ignored.
-    from("XDG_CACHE_HOME")
+    env::var_os("XDG_CACHE_HOME")
+        .map(PathBuf::from)
         .filter(|dir| dir.is_absolute())
-        .or_else(|| from("HOME").map(|home| home.join(".cache")))
+        // Of the user database, where HOME is not set.
+        .or_else(|| env::home_dir().map(|home| home.join(".cache")))
         .map(|dir| dir.join("connect-observer"))
         .context("no folder to keep tools in: set HOME or XDG_CACHE_HOME")
 }
