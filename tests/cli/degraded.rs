@@ -20,7 +20,8 @@ def attempt(address):
     peer.close()
 
 attempt(('127.0.0.1', 1))
-attempt(socket.create_server(('127.0.0.1', 0)).getsockname())
+server = socket.create_server(('127.0.0.1', 0))
+attempt(server.getsockname())
 ";
 
 #[test]
