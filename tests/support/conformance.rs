@@ -151,15 +151,15 @@ const ERESTARTSYS: i64 = 512;
 
 /// Whether a call with these returns comes to `errno` for the application, or to nothing.
 fn leads_to(returns: &[i64], errno: i64, killed: bool) -> bool {
-    const EINTR: i64 = libc::EINTR as i64;
+    let eintr = i64::from(libc::EINTR);
     let Some((last, restarted)) = returns.split_last() else {
         return false;
     };
     restarted.iter().all(|ret| *ret == -ERESTARTSYS)
         && if killed {
-            errno == ERESTARTSYS && [-ERESTARTSYS, -EINTR].contains(last)
+            errno == ERESTARTSYS && [-ERESTARTSYS, -eintr].contains(last)
         } else {
-            *last == -errno || (*last == -ERESTARTSYS && errno == EINTR)
+            *last == -errno || (*last == -ERESTARTSYS && errno == eintr)
         }
 }
 
