@@ -120,7 +120,7 @@ fn compare(calls: &[&Call], returns: Returns) -> Result<(String, String)> {
         let returns: Vec<_> = returns.take(entries).collect();
         let errno = key("errno").context("a call without a result")?;
         ensure!(
-            returns.len() == entries && leads_to(&returns, errno),
+            returns.len() == entries && leads_to(&returns, errno, call.keys.contains_key("killed")),
             "the hook saw {returns:?} of a call that came to {errno}"
         );
         of_hook.push(
@@ -149,13 +149,18 @@ fn compare(calls: &[&Call], returns: Returns) -> Result<(String, String)> {
 /// The kernel's own: to be restarted, unless a signal handler says otherwise.
 const ERESTARTSYS: i64 = 512;
 
-/// Whether a call with these returns comes to `errno` for the application.
-fn leads_to(returns: &[i64], errno: i64) -> bool {
+/// Whether a call with these returns comes to `errno` for the application, or to nothing.
+fn leads_to(returns: &[i64], errno: i64, killed: bool) -> bool {
+    let eintr = i64::from(libc::EINTR);
     let Some((last, restarted)) = returns.split_last() else {
         return false;
     };
     restarted.iter().all(|ret| *ret == -ERESTARTSYS)
-        && (*last == -errno || (*last == -ERESTARTSYS && errno == i64::from(libc::EINTR)))
+        && if killed {
+            errno == ERESTARTSYS && [-ERESTARTSYS, -eintr].contains(last)
+        } else {
+            *last == -errno || (*last == -ERESTARTSYS && errno == eintr)
+        }
 }
 
 fn raw(ret: i64) -> String {
