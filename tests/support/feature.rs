@@ -13,6 +13,8 @@ use super::{namespace::enter_network, network::ethernet};
 
 /// Environment variable: set in a VM with a distribution's kernel and no programs but these tests.
 const STOCK: &str = "CONNECT_OBSERVER_STOCK_KERNEL";
+/// How much slower an emulated processor may be.
+const EMULATED: u32 = 4;
 /// Environment variable: the file that [`announce`] writes to, from which `cargo xtask vm` makes
 /// `docs/kernels.md`. One feature per line, as words with tabs between them: `feature NAME NEEDS
 /// STATE`, where the state is `yes` or `no`.
@@ -33,10 +35,24 @@ enum Needs {
     Host(&'static str),
 }
 
-/// What a call whose entry was not seen was called with.
+/// What a call was made with whose entry was not seen; and whether a thread that a signal has
+/// interrupted comes back to its call.
 pub(crate) static REGISTERS: Feature = Feature {
-    name: "arguments of a call whose entry was not seen",
+    name: "registers that a task saved",
     needs: Needs::Linux((5, 15), "bpf_task_pt_regs"),
+    probe: || true,
+};
+/// Before, seccomp ended the task on the spot, and no hook saw the return of its call.
+pub(crate) static SECCOMP_KILL: Feature = Feature {
+    name: "return of a call that seccomp kills",
+    needs: Needs::Linux((5, 16), "seccomp kills by a signal"),
+    probe: || true,
+};
+/// The stable kernels that forbade it (EBUSY) after a fault had been found in it, and never allowed
+/// it again.
+pub(crate) static DISCONNECTION: Feature = Feature {
+    name: "disconnection of a socket on which a thread waits",
+    needs: Needs::Linux((6, 1), "tcp_disconnect with waiting threads"),
     probe: || true,
 };
 pub(crate) static CHOSEN_ERRNO: Feature = Feature {
@@ -60,7 +76,14 @@ pub(crate) static PROGRAMS: Feature = Feature {
 };
 
 /// In the order of the document.
-static ALL: [&Feature; 4] = [&REGISTERS, &CHOSEN_ERRNO, &ETHERNET, &PROGRAMS];
+static ALL: [&Feature; 6] = [
+    &REGISTERS,
+    &SECCOMP_KILL,
+    &DISCONNECTION,
+    &CHOSEN_ERRNO,
+    &ETHERNET,
+    &PROGRAMS,
+];
 
 impl Feature {
     /// Why it is missing here; nothing where it is there.
@@ -77,6 +100,15 @@ impl Feature {
             Needs::Host(why) if is_stock => Some(format!("runs on a host only: needs {why}")),
             _ => None,
         }
+    }
+}
+
+/// By how much anything may take longer here.
+pub(crate) fn slowness() -> u32 {
+    if env::var_os(STOCK).is_some() {
+        EMULATED
+    } else {
+        1
     }
 }
 

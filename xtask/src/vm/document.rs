@@ -22,9 +22,11 @@ the tests need. A kernel that has a feature passes the tests that need it.
 
 /// By row, what each kernel says; in the order of the rows.
 type Table = Vec<(String, Vec<String>)>;
+/// How the rows of a heading, and what the kernel says in each, are found in its report.
+type Rows = fn(&Report) -> Vec<(String, String)>;
 
-/// One heading, its introduction, and how its rows are found in a report.
-const SECTIONS: [(&str, &str, fn(&Report) -> Vec<(String, String)>); 3] = [
+/// Headings, what their rows are, and these.
+const SECTIONS: [(&str, &str, Rows); 3] = [
     ("Ways into connect", "Way", ways),
     ("Requirements", "Requirement", requirements),
     ("Features that tests need", "Feature", features),
@@ -82,7 +84,7 @@ fn render(runs: &[Report]) -> Result<String> {
 }
 
 /// A kernel that says nothing of a row has a dash.
-fn table(runs: &[Report], rows: fn(&Report) -> Vec<(String, String)>) -> Table {
+fn table(runs: &[Report], rows: Rows) -> Table {
     let mut table = Table::new();
     for (number, report) in runs.iter().enumerate() {
         for (row, cell) in rows(report) {

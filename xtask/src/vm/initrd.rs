@@ -84,7 +84,7 @@ fn modules(kernel: &Kernel) -> Result<PathBuf> {
     archive.directory("modules");
     for (number, module) in in_order(kernel)?.iter().enumerate() {
         let file = kernel.modules.join(module);
-        let bytes = if module.ends_with(".xz") {
+        let bytes = if file.extension().is_some_and(|kind| kind == "xz") {
             output_of(command("busybox").args(["xz", "-dc"]).arg(&file))?
         } else {
             fs::read(&file)?

@@ -20,11 +20,11 @@ use crate::support::{
 };
 
 /// How long a boot may take: alone, it takes some seconds.
-const BOOT: Duration = Duration::from_secs(90);
+const BOOT: Duration = Duration::from_secs(180);
 /// How often a boot is tried, which sometimes fails for reasons of the emulation.
 const BOOTS: u32 = 4;
 /// How long nothing may happen after that: a test that waits for something gives up earlier.
-const SILENCE: Duration = Duration::from_secs(600);
+const SILENCE: Duration = Duration::from_secs(900);
 
 /// What the machine has told.
 #[derive(Debug, Default, PartialEq, Eq)]
@@ -39,9 +39,9 @@ pub(super) struct Report {
     /// As `tests/support/feature.rs` announces them.
     pub(super) features: Vec<Feature>,
     /// Why each test is skipped.
-    reasons: BTreeMap<String, String>,
+    pub(super) reasons: BTreeMap<String, String>,
     /// Whether the tests have come to their end.
-    ended: bool,
+    pub(super) ended: bool,
 }
 
 #[derive(Debug, PartialEq, Eq)]
