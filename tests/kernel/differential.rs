@@ -20,6 +20,7 @@ use rustix::{
 use crate::support::{
     agent::{Agent, Command},
     case::Case,
+    feature::PROGRAMS,
     namespace::{add_to_loopback, unshare},
     scratch::Scratch,
     stage::Stage,
@@ -28,32 +29,37 @@ use crate::support::{
 };
 
 pub(crate) const CASES: &[Case] = &[
-    Case::new("curl_calls_what_strace_sees", |case| same(case, 15), curl),
+    Case::new("curl_calls_what_strace_sees", |case| same(case, 15), curl).needs(&PROGRAMS),
     Case::new(
         "resolver_calls_what_strace_sees",
         |case| same(case, 15),
         resolver,
-    ),
+    )
+    .needs(&PROGRAMS),
     Case::new(
         "python_sockets_call_what_strace_sees",
         |case| same(case, 30),
         python_sockets,
-    ),
+    )
+    .needs(&PROGRAMS),
     Case::new(
         "python_threads_call_what_strace_sees",
         |case| same(case, 400),
         python_threads,
-    ),
+    )
+    .needs(&PROGRAMS),
     Case::new(
         "python_asyncio_calls_what_strace_sees",
         |case| same(case, 100),
         python_asyncio,
-    ),
+    )
+    .needs(&PROGRAMS),
     Case::new(
         "program_calls_the_same_alone_as_under_strace",
         apart,
         python_apart,
-    ),
+    )
+    .needs(&PROGRAMS),
 ];
 
 /// Where the web server listens.

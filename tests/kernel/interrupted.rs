@@ -25,7 +25,7 @@ mod verdict;
 use anyhow::Result;
 use verdict::exact;
 
-use crate::support::{case::Case, stage::Stage};
+use crate::support::{case::Case, feature::REGISTERS, stage::Stage};
 
 pub(crate) const CASES: &[Case] = &[
     program("interrupted_without_restart_is_eintr", restart::without),
@@ -54,7 +54,8 @@ pub(crate) const CASES: &[Case] = &[
     program(
         "interrupted_in_the_gap_before_a_restart_is_one_event",
         gap::between,
-    ),
+    )
+    .needs(&REGISTERS),
     program("timed_send_never_restarts", timed::never_restarts),
     program("timed_send_killed_says_so", timed::killed),
     program(
@@ -127,13 +128,15 @@ pub(crate) const CASES: &[Case] = &[
     program(
         "interrupted_and_left_by_another_context",
         left::by_another_context,
-    ),
+    )
+    .needs(&REGISTERS),
     program("interrupted_and_left_for_ever", left::for_ever),
     program("interrupted_and_left_two_at_once", left::two_at_once),
     program(
         "interrupted_and_left_within_a_handler",
         left::within_a_handler,
-    ),
+    )
+    .needs(&REGISTERS),
     program("interrupted_left_and_made_again", left::and_made_again),
     program("interrupted_in_many_threads_at_once", many::threads),
     Case::new(
@@ -156,7 +159,8 @@ pub(crate) const CASES: &[Case] = &[
         "interrupted_under_way_at_the_start_is_one_event",
         attached::assert_exact,
         attached::under_way,
-    ),
+    )
+    .needs(&REGISTERS),
     Case::new(
         "interrupted_while_its_user_changes_is_one_event",
         user::assert_one,
@@ -176,11 +180,13 @@ pub(crate) const CASES: &[Case] = &[
         "denied_in_the_deepest_handler_leaves_nothing_behind",
         many::assert_bounded_in_small_table,
         denied::in_the_deepest_handler,
-    ),
+    )
+    .needs(&REGISTERS),
     program(
         "interrupted_while_another_process_decides",
         denied::by_another_process,
-    ),
+    )
+    .needs(&REGISTERS),
 ];
 
 /// A test that observes the program, and finds exactly its calls.

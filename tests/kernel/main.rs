@@ -54,6 +54,7 @@ use anyhow::{Context as _, Result, bail};
 use libtest_mimic::Arguments;
 use support::{
     case::{Case, WORKLOAD},
+    feature,
     stage::Stage,
 };
 
@@ -109,7 +110,7 @@ fn main() -> ExitCode {
             }
         };
     }
-    let mut trials = match errno::trials() {
+    let mut trials = match feature::announce().and_then(|()| errno::trials()) {
         Ok(trials) => trials,
         Err(error) => {
             eprintln!("{error:#}");

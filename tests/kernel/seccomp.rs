@@ -12,6 +12,7 @@ use rustix::process::{WaitOptions, waitpid};
 use crate::support::{
     case::Case,
     child::fork,
+    feature::{REGISTERS, SECCOMP_KILL},
     memory::Pages,
     seccomp::{answer_by_length, errno},
     sockaddr::{Sockaddr, inet, loopback, unix},
@@ -22,8 +23,9 @@ use crate::support::{
 
 pub(crate) const CASES: &[Case] = &[
     Case::exact("seccomp_denial_is_reported", denied),
-    Case::exact("seccomp_trap_is_what_its_handler_answers", trapped),
-    Case::exact("seccomp_kill_is_told", killed),
+    Case::exact("seccomp_trap_is_what_its_handler_answers", trapped).needs(&REGISTERS),
+    Case::exact("seccomp_kill_is_told", killed).needs(&SECCOMP_KILL),
+    Case::exact("seccomp_trap_without_handler_is_told", killed_by_trap),
     Case::exact("seccomp_denial_never_pairs_with_another_entry", interleaved),
 ];
 
@@ -102,11 +104,15 @@ fn trapped(stage: &Stage) -> Result<()> {
 }
 
 fn killed(stage: &Stage) -> Result<()> {
-    for action in [
-        SECCOMP_RET_KILL_THREAD,
-        SECCOMP_RET_KILL_PROCESS,
-        SECCOMP_RET_TRAP,
-    ] {
+    killed_by(stage, &[SECCOMP_RET_KILL_THREAD, SECCOMP_RET_KILL_PROCESS])
+}
+
+fn killed_by_trap(stage: &Stage) -> Result<()> {
+    killed_by(stage, &[SECCOMP_RET_TRAP])
+}
+
+fn killed_by(stage: &Stage, actions: &[u32]) -> Result<()> {
+    for &action in actions {
         let socket = udp()?;
         let address = denied_28(7);
         let call = Attempt::new(&socket, &address).unentered().killed();

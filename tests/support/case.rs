@@ -12,6 +12,7 @@ use libtest_mimic::Trial;
 
 use super::{
     agent::{Agent, Command, Guard},
+    feature::Feature,
     observation::Observation,
     scratch::Scratch,
     stage::Stage,
@@ -33,6 +34,7 @@ pub(crate) struct Case {
     pub(crate) play: fn(&Stage) -> Result<()>,
     /// Whether no other test may run meanwhile.
     alone: bool,
+    needs: Option<&'static Feature>,
 }
 
 impl Case {
@@ -46,6 +48,7 @@ impl Case {
             test,
             play,
             alone: false,
+            needs: None,
         }
     }
 
@@ -67,8 +70,20 @@ impl Case {
         }
     }
 
+    /// A test that is left out where this is missing.
+    pub(crate) const fn needs(self, feature: &'static Feature) -> Self {
+        Self {
+            needs: Some(feature),
+            ..self
+        }
+    }
+
     pub(crate) fn trial(&'static self) -> Trial {
-        Trial::test(self.name, || {
+        let missing = self.needs.and_then(Feature::missing);
+        if let Some(missing) = &missing {
+            eprintln!("skipped {}: {missing}", self.name);
+        }
+        let trial = Trial::test(self.name, || {
             let result = if self.alone {
                 let _machine = MACHINE.write().unwrap_or_else(PoisonError::into_inner);
                 (self.test)(self)
@@ -77,7 +92,8 @@ impl Case {
                 (self.test)(self)
             };
             result.map_err(|error| format!("{error:#}").into())
-        })
+        });
+        trial.with_ignored_flag(missing.is_some())
     }
 
     /// The command that plays this case's program. `role` tells programs of one case apart.

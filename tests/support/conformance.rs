@@ -9,6 +9,7 @@ use serde_json::Value;
 
 use super::{
     case::Case,
+    feature::Feature,
     hook::{Hook, Returns},
     stage::Stage,
     truth::Call,
@@ -48,8 +49,6 @@ pub(crate) struct Proof {
     pub(crate) case: Case,
     /// What the application, or the host that it is on, does.
     provoked: &'static str,
-    /// Whether this kernel can do it at all.
-    possible: fn() -> bool,
 }
 
 impl Proof {
@@ -61,19 +60,19 @@ impl Proof {
         Self {
             case: Case::new(name, prove, play),
             provoked,
-            possible: || true,
         }
     }
 
-    /// A test that is left out where the kernel lacks something.
-    pub(crate) const fn only_if(self, possible: fn() -> bool) -> Self {
-        Self { possible, ..self }
+    /// As [`Case::needs`].
+    pub(crate) const fn needs(self, feature: &'static Feature) -> Self {
+        Self {
+            case: self.case.needs(feature),
+            ..self
+        }
     }
 
     pub(crate) fn trial(&'static self) -> Trial {
-        let possible = (self.possible)();
-        let trial = self.case.trial().with_kind("conformance");
-        trial.with_ignored_flag(!possible)
+        self.case.trial().with_kind("conformance")
     }
 }
 

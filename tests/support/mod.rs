@@ -11,6 +11,7 @@ pub(crate) mod cgroup;
 pub(crate) mod child;
 pub(crate) mod compare;
 pub(crate) mod conformance;
+pub(crate) mod feature;
 pub(crate) mod hook;
 pub(crate) mod memory;
 pub(crate) mod namespace;

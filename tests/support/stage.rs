@@ -18,7 +18,7 @@ use serde::Serialize;
 use serde_json::{Map, Value};
 
 use super::{
-    namespace, option, scratch,
+    feature, namespace, option, scratch,
     sockaddr::Sockaddr,
     syscall,
     truth::{self, Call, Caller, errno_name},
@@ -332,7 +332,7 @@ impl<'a> Attempt<'a> {
     /// Its entry cannot be observed, only its return. What is known then are the registers that the
     /// task has saved, where the kernel lets us read them.
     pub(crate) fn unentered(self) -> Self {
-        let arguments = registers_are_readable();
+        let arguments = feature::REGISTERS.missing().is_none();
         let call = Self {
             entered: false,
             arguments,
@@ -477,21 +477,4 @@ fn nanoseconds(time: SystemTime) -> i64 {
         .ok()
         .and_then(|since| i64::try_from(since.as_nanos()).ok())
         .unwrap_or(0)
-}
-
-/// Whether the kernel has `bpf_task_pt_regs`: from 5.15.
-fn registers_are_readable() -> bool {
-    kernel_version().is_ok_and(|version| version >= (5, 15))
-}
-
-pub(crate) fn kernel_version() -> Result<(u32, u32)> {
-    let name = rustix::system::uname();
-    let release = name.release().to_str()?;
-    let mut numbers = release
-        .split(|character: char| !character.is_ascii_digit())
-        .map(str::parse);
-    let mut number = || numbers.next()?.ok();
-    number()
-        .zip(number())
-        .with_context(|| format!("kernel release {release} is not understood"))
 }

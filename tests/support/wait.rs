@@ -7,21 +7,23 @@ use std::{
 
 use anyhow::{Result, bail};
 
-/// How long anything may take before its test has failed. Nothing takes nearly as long; a slow
-/// machine under emulation must not fail.
+use super::feature;
+
+/// How long anything may take before its test has failed, on a real machine. Nothing takes nearly as
+/// long.
 const DEADLINE: Duration = Duration::from_secs(120);
 /// How often a condition is looked at.
 const PAUSE: Duration = Duration::from_millis(2);
 
 /// Waits until `condition` gives a value.
 pub(crate) fn until<T>(what: &str, mut condition: impl FnMut() -> Result<Option<T>>) -> Result<T> {
-    let start = Instant::now();
+    let (start, deadline) = (Instant::now(), DEADLINE * feature::slowness());
     loop {
         if let Some(value) = condition()? {
             return Ok(value);
         }
-        if start.elapsed() > DEADLINE {
-            bail!("after {} s, still waiting for {what}", DEADLINE.as_secs());
+        if start.elapsed() > deadline {
+            bail!("after {} s, still waiting for {what}", deadline.as_secs());
         }
         thread::sleep(PAUSE);
     }

@@ -3,43 +3,91 @@
 use std::{
     io::{BufRead as _, BufReader},
     path::PathBuf,
-    process::Stdio,
+    process::{Command, Stdio},
 };
 
 use anyhow::{Context as _, Result, ensure};
 
 use crate::{
     setup,
-    support::{process::cannot_start, say},
+    support::{process::cannot_start, say, toolchain::STATIC_TARGET},
 };
 
-pub(crate) fn run() -> Result<()> {
-    let agent = agent()?;
+#[derive(clap::Args)]
+pub(crate) struct Args {
+    /// Without shared libraries, for any machine or container
+    #[arg(long = "static")]
+    is_static: bool,
+}
+
+pub(crate) fn run(args: &Args) -> Result<()> {
+    let agent = if args.is_static {
+        let mut cargo = cargo_build()?;
+        cargo.args(["--target", STATIC_TARGET]);
+        one(&executables(&mut cargo)?, AGENT)?
+    } else {
+        agent()?
+    };
     say(format_args!("built {}", agent.display()));
     Ok(())
 }
 
+/// Name of the program.
+const AGENT: &str = "connect-observer";
+
 /// Builds the agent and returns where it is.
 pub(crate) fn agent() -> Result<PathBuf> {
+    one(&executables(&mut cargo_build()?)?, AGENT)
+}
+
+/// Builds the static agent and the static kernel tests, and returns where they are.
+pub(crate) fn static_tests() -> Result<(PathBuf, PathBuf)> {
+    let mut cargo = setup::ensure_tools()?.cargo();
+    cargo
+        .args(["test", "--no-run", "--release", "--locked"])
+        .args(["-p", "connect-user", "--test", "kernel"])
+        .args(["--target", STATIC_TARGET]);
+    let built = executables(&mut cargo)?;
+    Ok((one(&built, AGENT)?, one(&built, "kernel")?))
+}
+
+fn cargo_build() -> Result<Command> {
     let mut cargo = setup::ensure_tools()?.cargo();
     cargo
         .args(["build", "--release", "--locked", "-p", "connect-user"])
-        .args(["--bin", "connect-observer"])
+        .args(["--bin", AGENT]);
+    Ok(cargo)
+}
+
+/// Builds, and returns what can be run of that.
+fn executables(cargo: &mut Command) -> Result<Vec<PathBuf>> {
+    cargo
         // cargo alone knows where its settings make it put the file.
         .arg("--message-format=json-render-diagnostics")
         .stdout(Stdio::piped());
-    let mut child = cargo.spawn().with_context(|| cannot_start(&cargo))?;
-    let mut agent = None;
+    let mut child = cargo.spawn().with_context(|| cannot_start(cargo))?;
+    let mut built = Vec::new();
     if let Some(messages) = child.stdout.take() {
         for message in BufReader::new(messages).lines() {
-            agent = executable(&message?).or(agent);
+            built.extend(executable(&message?));
         }
     }
-    ensure!(
-        child.wait()?.success(),
-        "building the agent failed: see above"
-    );
-    agent.context("cargo does not tell where the agent is")
+    ensure!(child.wait()?.success(), "building failed: see above");
+    Ok(built)
+}
+
+/// The executable of this name; cargo adds a hash to that of a test.
+fn one(built: &[PathBuf], name: &str) -> Result<PathBuf> {
+    let is_it = |path: &&PathBuf| {
+        let rest = path
+            .file_name()
+            .and_then(|own| own.to_str()?.strip_prefix(name));
+        rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('-'))
+    };
+    let found = built.iter().rfind(is_it);
+    found
+        .cloned()
+        .with_context(|| format!("cargo does not tell where {name} is"))
 }
 
 /// The path in a message of cargo's about something that can be run.

@@ -13,6 +13,7 @@ mod run;
 mod setup;
 mod support;
 mod test;
+mod vm;
 
 use std::process::ExitCode;
 
@@ -38,7 +39,7 @@ enum Command {
     /// Install the compilers and bpf-linker, as far as they are missing
     Setup,
     /// Build connect-observer
-    Build,
+    Build(build::Args),
     /// Build connect-observer and run it as root
     ///
     /// Through sudo unless you are root. The exit status is connect-observer's.
@@ -48,6 +49,10 @@ enum Command {
     /// Tests that load the kernel object run as root, through sudo unless you are root. The last
     /// line says `N passed, N failed`.
     Test(test::Args),
+    /// Run the kernel tests on stock Debian kernels, from 5.10 to the newest, in VMs
+    ///
+    /// One line per kernel and test. Kernels are kept in the cache; delete one to get a newer.
+    Vm(vm::Args),
     /// Run the conformance tests as root and write docs/conformance.md from what they find
     Conformance(conformance::Args),
     /// Check format, lints and documentation, also of the kernel object
@@ -71,9 +76,10 @@ fn main() -> ExitCode {
 fn dispatch(cli: Cli) -> Result<ExitCode> {
     match cli.command {
         Command::Setup => setup::run()?,
-        Command::Build => build::run()?,
+        Command::Build(args) => build::run(&args)?,
         Command::Run(args) => match run::run(args)? {},
         Command::Test(args) => return test::run(&args),
+        Command::Vm(args) => return vm::run(&args),
         Command::Conformance(args) => conformance::run(&args)?,
         Command::Lint => lint::run()?,
         Command::Picture => picture::run()?,

@@ -1,24 +1,34 @@
-//! Lint, then run every test.
+//! Lint, then run every test, on this kernel and on others.
 
 use std::{
     io::{self, BufRead, BufReader, Write},
     process::{Command, ExitCode, Stdio},
 };
 
-use anyhow::{Context as _, Result, ensure};
+use anyhow::{Context as _, Result};
 
 use crate::{
     conformance::Results,
     lint, setup,
     support::{
+        packages::{self, Package},
         privilege::{as_root, is_root},
-        process::{cannot_start, on_path, succeed},
+        process::{cannot_start, succeed},
         say,
     },
+    vm,
 };
 
-/// Commands that the tests start, each with the package of the same name.
-const PACKAGES: [&str; 3] = ["curl", "python3", "strace"];
+/// What the tests start.
+const PACKAGES: [Package; 3] = [same("curl"), same("python3"), same("strace")];
+
+/// A command whose package has its name.
+const fn same(name: &'static str) -> Package {
+    Package {
+        command: name,
+        name,
+    }
+}
 
 /// Starts the tests that load the kernel object as root, the others as they are. cargo calls it
 /// with the path of the test and its arguments.
@@ -63,6 +73,9 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode> {
             sum.failed += 1;
         }
     }
+    if args.filter.is_none() {
+        test_in_vms(&mut sum)?;
+    }
     passed &= sum.failed == 0;
     if !passed {
         say("error: not every test passed");
@@ -78,6 +91,21 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode> {
     })
 }
 
+/// The kernel tests on the ends of the matrix. What docs/kernels.md says of them is a test too.
+fn test_in_vms(sum: &mut Sum) -> Result<()> {
+    let tested = vm::test(&vm::ends(), &[])?;
+    sum.passed += tested.passed();
+    sum.failed += tested.failed();
+    match tested.check() {
+        Ok(()) => sum.passed += 1,
+        Err(error) => {
+            say(format_args!("error: {error:#}"));
+            sum.failed += 1;
+        }
+    }
+    Ok(())
+}
+
 /// `cargo test`, with everything that the tests need; those that load the kernel object run as root.
 pub(crate) fn cargo_test() -> Result<Command> {
     let is_root = is_root()?;
@@ -86,7 +114,7 @@ pub(crate) fn cargo_test() -> Result<Command> {
         say("the tests that load the kernel object run as root, through sudo");
         succeed(&mut as_root("true")?, "sudo")?;
     }
-    install_packages()?;
+    packages::ensure(&PACKAGES, "the tests")?;
     let mut cargo = setup::ensure_tools()?.cargo();
     cargo.args(["test", "--release", "--locked"]);
     if !is_root {
@@ -125,36 +153,6 @@ fn number_before(word: &str, result: &str) -> Result<u64> {
         .and_then(|(before, _)| before.rsplit(' ').next())
         .and_then(|number| number.parse().ok())
         .with_context(|| format!("no number before{word} in {result}"))
-}
-
-/// Installs the packages whose command is missing.
-fn install_packages() -> Result<()> {
-    let missing: Vec<_> = PACKAGES
-        .into_iter()
-        .filter(|name| on_path(name).is_empty())
-        .collect();
-    if missing.is_empty() {
-        return Ok(());
-    }
-    let names = missing.join(" ");
-    ensure!(
-        !on_path("apt-get").is_empty(),
-        "the tests start programs that are missing, and no apt-get is here to install them: {names}"
-    );
-    say(format_args!("installing {names}"));
-    let apt_get = || -> Result<Command> {
-        let mut command = as_root("env")?;
-        command.args(["DEBIAN_FRONTEND=noninteractive", "apt-get"]);
-        Ok(command)
-    };
-    // An update that failed in part may do, so the installation decides.
-    succeed(apt_get()?.arg("update"), "apt-get update").unwrap_or_else(say);
-    let mut install = apt_get()?;
-    install
-        .args(["install", "-y", "--no-install-recommends"])
-        .args(missing);
-    succeed(&mut install, "apt-get install")
-        .with_context(|| format!("the tests start programs that are missing: {names}"))
 }
 
 #[cfg(test)]

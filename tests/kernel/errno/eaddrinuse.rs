@@ -7,7 +7,8 @@ use super::listener;
 use crate::support::{
     cgroup::Cgroup,
     conformance::{Gap, Proof},
-    stage::{Stage, kernel_version},
+    feature::CHOSEN_ERRNO,
+    stage::Stage,
     syscall::{tcp, udp},
 };
 
@@ -17,7 +18,7 @@ pub(super) const PROOFS: &[Proof] = &[Proof::new(
      then it is gone",
     cgroup_program,
 )
-.only_if(programs_choose_the_errno)];
+.needs(&CHOSEN_ERRNO)];
 
 pub(super) const GAPS: &[Gap] = &[Gap {
     what: "without a policy, on sockets of the internet, unix, netlink, packet and vsock families",
@@ -25,10 +26,6 @@ pub(super) const GAPS: &[Gap] = &[Gap {
           EAGAIN (UDP) or ENOSPC (unix); EADDRINUSE is an error of their bind(2) alone, and in \
           connect(2) of rare families such as AX.25 and Phonet",
 }];
-
-fn programs_choose_the_errno() -> bool {
-    kernel_version().is_ok_and(|version| version >= (6, 1))
-}
 
 fn cgroup_program(stage: &Stage) -> Result<()> {
     let (_listener, address) = listener()?;

@@ -1,12 +1,10 @@
 //! No open descriptor.
 
-use std::{
-    fs::File,
-    os::{fd::AsRawFd as _, unix::fs::OpenOptionsExt as _},
-};
+use std::os::fd::AsRawFd as _;
 
 use anyhow::Result;
-use libc::{EBADF, O_PATH};
+use libc::EBADF;
+use rustix::fs::{Mode, OFlags, open};
 
 use crate::support::{conformance::Proof, sockaddr::loopback, stage::Stage, syscall::tcp};
 
@@ -36,9 +34,6 @@ fn closed(stage: &Stage) -> Result<()> {
 }
 
 fn path_only(stage: &Stage) -> Result<()> {
-    let directory = File::options()
-        .read(true)
-        .custom_flags(O_PATH)
-        .open(stage.directory())?;
+    let directory = open(stage.directory(), OFlags::PATH, Mode::empty())?;
     stage.expect(EBADF, &directory, &loopback(9))
 }

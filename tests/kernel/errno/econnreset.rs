@@ -8,6 +8,7 @@ use libc::ECONNRESET;
 use super::blocking;
 use crate::support::{
     conformance::{Gap, Proof},
+    feature::DISCONNECTION,
     network::{SILENT, route_to_silence},
     sockaddr::inet,
     stage::Stage,
@@ -18,7 +19,8 @@ pub(super) const PROOFS: &[Proof] = &[Proof::new(
     "errno_econnreset_shut_down",
     "TCP: another thread calls shutdown(2) while the call waits for a peer that is silent",
     shut_down,
-)];
+)
+.needs(&DISCONNECTION)];
 
 pub(super) const GAPS: &[Gap] = &[Gap {
     what: "vsock: nobody listens",

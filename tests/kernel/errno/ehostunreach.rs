@@ -1,14 +1,12 @@
 //! No way to the host.
 
-use std::thread;
-
 use anyhow::Result;
 use libc::{EHOSTUNREACH, RTN_UNREACHABLE};
 
 use super::{DESTINATION_UNREACHABLE, complaint};
 use crate::support::{
     conformance::Proof,
-    namespace::enter_network,
+    feature::ETHERNET,
     network::{NEAR, NEIGHBOUR, REFUSED, ethernet, route_to_refusal},
     option,
     sockaddr::inet,
@@ -27,7 +25,7 @@ pub(super) const PROOFS: &[Proof] = &[
         "TCP: a host on the same Ethernet does not answer ARP",
         no_neighbour,
     )
-    .only_if(ethernets_can_be_made),
+    .needs(&ETHERNET),
     Proof::new(
         "errno_ehostunreach_icmp_host_unreachable",
         "TCP: a router answers with ICMP host unreachable",
@@ -49,12 +47,6 @@ fn unreachable_route(stage: &Stage) -> Result<()> {
     route_to_refusal(RTN_UNREACHABLE)?;
     stage.expect(EHOSTUNREACH, &tcp()?, &inet(REFUSED, 80))?;
     stage.expect(EHOSTUNREACH, &udp()?, &inet(REFUSED, 80))
-}
-
-/// Kernels of few parts have no veth. Asks in a network of its own.
-fn ethernets_can_be_made() -> bool {
-    let made = thread::spawn(|| enter_network().and_then(|()| ethernet())).join();
-    matches!(made, Ok(Ok(())))
 }
 
 fn no_neighbour(stage: &Stage) -> Result<()> {

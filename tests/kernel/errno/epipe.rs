@@ -8,6 +8,7 @@ use libc::EPIPE;
 use super::blocking;
 use crate::support::{
     conformance::Proof,
+    feature::DISCONNECTION,
     network::{SILENT, route_to_silence},
     sockaddr::{inet, unspec},
     stage::Stage,
@@ -19,7 +20,8 @@ pub(super) const PROOFS: &[Proof] = &[Proof::new(
     "TCP: while the call waits for a peer that is silent, another thread connects the same socket to \
      AF_UNSPEC",
     dissolved,
-)];
+)
+.needs(&DISCONNECTION)];
 
 fn dissolved(stage: &Stage) -> Result<()> {
     route_to_silence()?;

@@ -174,8 +174,9 @@ fn answer(listener: &OwnedFd, id: u64, errno: i32) -> Result<()> {
 /// `data` is what this operation takes.
 fn ask<T>(listener: &OwnedFd, operation: u64, data: &mut T) -> Result<()> {
     let fd = listener.as_raw_fd();
+    // Not `libc::ioctl`, whose types depend on the C library.
     // SAFETY: the pointer is that of what the operation takes.
-    let result = unsafe { libc::ioctl(fd, operation, &raw mut *data) };
+    let result = unsafe { libc::syscall(libc::SYS_ioctl, fd, operation, &raw mut *data) };
     ensure!(result == 0, "seccomp: {}", io::Error::last_os_error());
     Ok(())
 }

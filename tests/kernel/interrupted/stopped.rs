@@ -146,15 +146,15 @@ pub(super) fn by_debugger(stage: &Stage) -> Result<()> {
     const TIMES: u32 = 3;
     let scene = Scene::begin(stage)?;
     let attach = |pid| -> Result<()> {
-        ptrace(libc::PTRACE_ATTACH, pid)?;
+        ptrace(libc::PTRACE_ATTACH.into(), pid)?;
         await_trap(pid)?;
-        ptrace(libc::PTRACE_DETACH, pid)
+        ptrace(libc::PTRACE_DETACH.into(), pid)
     };
     let seize = |pid| -> Result<()> {
-        ptrace(libc::PTRACE_SEIZE, pid)?;
-        ptrace(libc::PTRACE_INTERRUPT, pid)?;
+        ptrace(libc::PTRACE_SEIZE.into(), pid)?;
+        ptrace(libc::PTRACE_INTERRUPT.into(), pid)?;
         await_trap(pid)?;
-        ptrace(libc::PTRACE_DETACH, pid)
+        ptrace(libc::PTRACE_DETACH.into(), pid)
     };
     let ways: [fn(Pid) -> Result<()>; 2] = [attach, seize];
     for (name, way) in ["attached", "seized"].into_iter().zip(ways) {
@@ -168,10 +168,11 @@ pub(super) fn by_debugger(stage: &Stage) -> Result<()> {
     Ok(())
 }
 
-fn ptrace(request: libc::c_uint, pid: Pid) -> Result<()> {
-    let nothing = null_mut::<libc::c_void>();
+fn ptrace(request: i64, pid: Pid) -> Result<()> {
+    let (pid, nothing) = (pid.as_raw_nonzero().get(), null_mut::<libc::c_void>());
+    // Not `libc::ptrace`, whose types depend on the C library.
     // SAFETY: none of these requests touches our memory.
-    let result = unsafe { libc::ptrace(request, pid.as_raw_nonzero().get(), nothing, nothing) };
+    let result = unsafe { libc::syscall(libc::SYS_ptrace, request, pid, nothing, nothing) };
     ensure!(result == 0, "ptrace: {}", io::Error::last_os_error());
     Ok(())
 }

@@ -2,6 +2,7 @@
 
 pub(crate) mod bpf_linker;
 pub(crate) mod cargo_tool;
+pub(crate) mod packages;
 pub(crate) mod privilege;
 pub(crate) mod process;
 pub(crate) mod toolchain;

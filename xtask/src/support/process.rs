@@ -87,8 +87,13 @@ pub(crate) fn succeed(command: &mut Command, what: &str) -> Result<()> {
     Ok(())
 }
 
-/// Runs to the end and returns its standard output; an error unless it succeeds.
+/// Runs to the end and returns its standard output as text; an error unless it succeeds.
 pub(crate) fn stdout_of(command: &mut Command) -> Result<String> {
+    Ok(String::from_utf8_lossy(&output_of(command)?).into_owned())
+}
+
+/// Runs to the end and returns its standard output; an error unless it succeeds.
+pub(crate) fn output_of(command: &mut Command) -> Result<Vec<u8>> {
     command.stdin(Stdio::null());
     let output = command.output().with_context(|| cannot_start(command))?;
     if !output.status.success() {
@@ -102,7 +107,7 @@ pub(crate) fn stdout_of(command: &mut Command) -> Result<String> {
             command.get_program().to_string_lossy()
         );
     }
-    Ok(String::from_utf8_lossy(&output.stdout).into_owned())
+    Ok(output.stdout)
 }
 
 pub(crate) fn cannot_start(command: &Command) -> String {

@@ -14,18 +14,29 @@ use crate::pins;
 pub(crate) struct Toolchain {
     name: &'static str,
     components: &'static [&'static str],
+    /// Beside the host's own.
+    targets: &'static [&'static str],
 }
+
+/// Of programs that need no library of the machine they run on.
+pub(crate) const STATIC_TARGET: &str = if cfg!(target_arch = "aarch64") {
+    "aarch64-unknown-linux-musl"
+} else {
+    "x86_64-unknown-linux-musl"
+};
 
 /// Builds the agent and everything else that runs on the host.
 pub(crate) const STABLE: Toolchain = Toolchain {
     name: pins::STABLE,
     components: &["clippy", "rustfmt"],
+    targets: &[STATIC_TARGET],
 };
 
 /// Builds the kernel object.
 pub(crate) const NIGHTLY: Toolchain = Toolchain {
     name: pins::NIGHTLY,
     components: &["clippy", "rust-src"],
+    targets: &[],
 };
 
 impl Toolchain {
@@ -62,6 +73,9 @@ impl Toolchain {
             .args(["--profile", "minimal", "--component", &components])
             // Or it would show where in rustup an error arose.
             .env("RUST_BACKTRACE", "0");
+        for target in self.targets {
+            install.args(["--target", target]);
+        }
         succeed(&mut install, "rustup")
             .with_context(|| format!("cannot install Rust {}; it needs the network", self.name))?;
         if !self.is_complete() {
@@ -79,13 +93,22 @@ impl Toolchain {
         list.args(["component", "list", "--installed", "--toolchain", self.name])
             .env("RUSTUP_AUTO_INSTALL", "0");
         stdout_of(self.tool("rustc").arg("-V")).is_ok()
-            && stdout_of(&mut list).is_ok_and(|list| has_all(&list, self.components))
+            && stdout_of(&mut list).is_ok_and(|list| {
+                let libraries: Vec<_> = self.targets.iter().map(library).collect();
+                has_all(&list, self.components) && has_all(&list, &libraries)
+            })
     }
 }
 
+/// The component that is the standard library for a target.
+fn library(target: &&str) -> String {
+    format!("rust-std-{target}")
+}
+
 /// Whether rustup's list, which may add a target to a name, has every one of `components`.
-fn has_all(list: &str, components: &[&str]) -> bool {
+fn has_all(list: &str, components: &[impl AsRef<str>]) -> bool {
     components.iter().all(|component| {
+        let component = component.as_ref();
         let mut names = list.lines().filter_map(|line| line.strip_prefix(component));
         names.any(|rest| rest.is_empty() || rest.starts_with('-'))
     })
@@ -93,7 +116,7 @@ fn has_all(list: &str, components: &[&str]) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use super::has_all;
+    use super::{has_all, library};
 
     #[test]
     fn a_component_may_carry_its_target() {
@@ -101,5 +124,7 @@ mod tests {
         assert!(has_all(list, &["clippy", "rust-src"]));
         assert!(!has_all(list, &["rustfmt"]));
         assert!(!has_all("", &["clippy"]));
+        let list = "rust-std-x86_64-unknown-linux-gnu\n";
+        assert!(!has_all(list, &[library(&"x86_64-unknown-linux-musl")]));
     }
 }

@@ -1,0 +1,145 @@
+//! What not every machine can do that runs these tests, and which can: all of it, here, once.
+//!
+//! A test that needs something of this says so ([`Case::needs`](super::case::Case::needs)), and is
+//! left out where it is missing. On a distribution's own kernel, of which [`STOCK`] tells, nothing is
+//! missing that its version has: there the version alone decides, so that no test is left out on a
+//! kernel that is new enough for it.
+
+use std::{env, fs::File, io::Write as _, thread};
+
+use anyhow::{Context as _, Result};
+
+use super::{namespace::enter_network, network::ethernet};
+
+/// Environment variable: set in a VM with a distribution's kernel and no programs but these tests.
+const STOCK: &str = "CONNECT_OBSERVER_STOCK_KERNEL";
+/// How much slower an emulated processor may be.
+const EMULATED: u32 = 4;
+/// Environment variable: the file that [`announce`] writes to, from which `cargo xtask vm` makes
+/// `docs/kernels.md`. One feature per line, as words with tabs between them: `feature NAME NEEDS
+/// STATE`, where the state is `yes` or `no`.
+const RESULTS: &str = "FEATURE_RESULTS";
+
+pub(crate) struct Feature {
+    /// A row of the document.
+    pub(crate) name: &'static str,
+    needs: Needs,
+    /// Asks a kernel that somebody has built for one purpose and may lack anything.
+    probe: fn() -> bool,
+}
+
+enum Needs {
+    /// Linux from this version on, for this reason.
+    Linux((u32, u32), &'static str),
+    /// Programs that a host has, and a VM has not.
+    Host(&'static str),
+}
+
+/// What a call was made with whose entry was not seen; and whether a thread that a signal has
+/// interrupted comes back to its call.
+pub(crate) static REGISTERS: Feature = Feature {
+    name: "registers that a task saved",
+    needs: Needs::Linux((5, 15), "bpf_task_pt_regs"),
+    probe: || true,
+};
+/// Before, seccomp ended the task on the spot, and no hook saw the return of its call.
+pub(crate) static SECCOMP_KILL: Feature = Feature {
+    name: "return of a call that seccomp kills",
+    needs: Needs::Linux((5, 16), "seccomp kills by a signal"),
+    probe: || true,
+};
+/// The stable kernels that forbade it (EBUSY) after a fault had been found in it, and never allowed
+/// it again.
+pub(crate) static DISCONNECTION: Feature = Feature {
+    name: "disconnection of a socket on which a thread waits",
+    needs: Needs::Linux((6, 1), "tcp_disconnect with waiting threads"),
+    probe: || true,
+};
+pub(crate) static CHOSEN_ERRNO: Feature = Feature {
+    name: "errno chosen by a cgroup program",
+    needs: Needs::Linux((5, 18), "bpf_set_retval"),
+    probe: || true,
+};
+pub(crate) static ETHERNET: Feature = Feature {
+    name: "Ethernet between namespaces",
+    needs: Needs::Linux((2, 6), "veth"),
+    probe: || {
+        // In a network of its own.
+        let made = thread::spawn(|| enter_network().and_then(|()| ethernet())).join();
+        matches!(made, Ok(Ok(())))
+    },
+};
+pub(crate) static PROGRAMS: Feature = Feature {
+    name: "comparison with strace",
+    needs: Needs::Host("curl, getent, python3 and strace, which are not in the VM"),
+    probe: || true,
+};
+
+/// In the order of the document.
+static ALL: [&Feature; 6] = [
+    &REGISTERS,
+    &SECCOMP_KILL,
+    &DISCONNECTION,
+    &CHOSEN_ERRNO,
+    &ETHERNET,
+    &PROGRAMS,
+];
+
+impl Feature {
+    /// Why it is missing here; nothing where it is there.
+    pub(crate) fn missing(&self) -> Option<String> {
+        let is_stock = env::var_os(STOCK).is_some();
+        match self.needs {
+            Needs::Linux(version, why) if kernel_version().is_ok_and(|own| own < version) => {
+                let (major, minor) = version;
+                Some(format!("needs Linux {major}.{minor}: {why}"))
+            }
+            Needs::Linux(_, why) if !is_stock && !(self.probe)() => {
+                Some(format!("this kernel was built without it: {why}"))
+            }
+            Needs::Host(why) if is_stock => Some(format!("runs on a host only: needs {why}")),
+            _ => None,
+        }
+    }
+}
+
+/// By how much anything may take longer here.
+pub(crate) fn slowness() -> u32 {
+    if env::var_os(STOCK).is_some() {
+        EMULATED
+    } else {
+        1
+    }
+}
+
+/// Tells what is there and what is not.
+pub(crate) fn announce() -> Result<()> {
+    let Some(path) = env::var_os(RESULTS) else {
+        return Ok(());
+    };
+    let mut file = File::create(&path).context("cannot tell the features")?;
+    for feature in ALL {
+        let needs = match feature.needs {
+            Needs::Linux((major, minor), why) => format!("{why}, Linux {major}.{minor}"),
+            Needs::Host(_) => continue,
+        };
+        let state = match feature.missing() {
+            None => "yes",
+            Some(_) => "no",
+        };
+        writeln!(file, "feature\t{}\t{needs}\t{state}", feature.name)?;
+    }
+    Ok(())
+}
+
+fn kernel_version() -> Result<(u32, u32)> {
+    let name = rustix::system::uname();
+    let release = name.release().to_str()?;
+    let mut numbers = release
+        .split(|character: char| !character.is_ascii_digit())
+        .map(str::parse);
+    let mut number = || numbers.next()?.ok();
+    number()
+        .zip(number())
+        .with_context(|| format!("kernel release {release} is not understood"))
+}

@@ -1,0 +1,192 @@
+//! Run the kernel tests on stock kernels, in VMs.
+
+mod apt;
+mod cpio;
+mod document;
+mod initrd;
+mod kernel;
+mod machine;
+
+use std::{
+    process::ExitCode,
+    sync::{
+        Mutex, PoisonError,
+        atomic::{AtomicUsize, Ordering},
+    },
+    thread,
+};
+
+use anyhow::{Result, ensure};
+
+use self::{
+    initrd::Payload,
+    kernel::{MATRIX, Series},
+    machine::Report,
+};
+use crate::{
+    build,
+    support::{
+        packages::{self, Package},
+        say,
+    },
+};
+
+/// Beside what every Debian has: apt-get, apt-cache and dpkg-deb.
+const PACKAGES: [Package; 2] = [
+    Package {
+        command: "qemu-system-x86_64",
+        name: "qemu-system-x86",
+    },
+    Package {
+        command: "busybox",
+        name: "busybox-static",
+    },
+];
+
+#[derive(clap::Args)]
+pub(crate) struct Args {
+    /// The kernels, by series [default: all]
+    #[arg(long, value_name = "SERIES", value_delimiter = ',', value_parser = series)]
+    kernel: Vec<&'static Series>,
+
+    /// Write docs/kernels.md from what all kernels tell
+    #[arg(long, conflicts_with_all = ["kernel", "filter"])]
+    write_docs: bool,
+
+    /// Run only the tests whose name contains this
+    filter: Option<String>,
+}
+
+fn series(name: &str) -> Result<&'static Series, String> {
+    let names: Vec<_> = MATRIX.iter().map(|series| series.name).collect();
+    MATRIX
+        .iter()
+        .find(|series| series.name == name)
+        .ok_or_else(|| format!("the series are {}", names.join(", ")))
+}
+
+pub(crate) fn run(args: &Args) -> Result<ExitCode> {
+    let series: Vec<_> = if args.kernel.is_empty() {
+        MATRIX.iter().collect()
+    } else {
+        args.kernel.clone()
+    };
+    let arguments: Vec<_> = args.filter.iter().cloned().collect();
+    let tested = test(&series, &arguments)?;
+    for report in &tested.reports {
+        let Report {
+            series,
+            release,
+            passed,
+            failed,
+            skipped,
+            ..
+        } = report;
+        say(format_args!(
+            "kernel {series} ({release}): {passed} passed, {failed} failed, {skipped} skipped"
+        ));
+    }
+    if tested.failed() > 0 {
+        say("error: not every test passed");
+        return Ok(ExitCode::FAILURE);
+    }
+    ensure!(tested.passed() > 0, "no test has such a name");
+    if args.write_docs {
+        document::write(&tested.reports)?;
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+/// The kernels that `cargo xtask test` takes: the oldest and the newest.
+pub(crate) const fn ends() -> [&'static Series; 2] {
+    let [oldest, .., newest] = &MATRIX;
+    [oldest, newest]
+}
+
+/// What has become of the tests.
+pub(crate) struct Tested {
+    /// In the order of the kernels.
+    reports: Vec<Report>,
+    /// How many kernels have not even booted.
+    missing: u64,
+}
+
+impl Tested {
+    pub(crate) fn passed(&self) -> u64 {
+        self.reports.iter().map(|report| report.passed).sum()
+    }
+
+    pub(crate) fn failed(&self) -> u64 {
+        let failed: u64 = self.reports.iter().map(|report| report.failed).sum();
+        failed + self.missing
+    }
+
+    /// An error that says how, unless docs/kernels.md is what these kernels have told.
+    pub(crate) fn check(&self) -> Result<()> {
+        document::check(&self.reports)
+    }
+}
+
+/// Runs the tests on each of these kernels, as many at once as there are processors.
+pub(crate) fn test(series: &[&'static Series], arguments: &[String]) -> Result<Tested> {
+    ensure!(
+        cfg!(target_arch = "x86_64"),
+        "the kernels of the VMs, and their agent, are for x86_64"
+    );
+    packages::ensure(&PACKAGES, "the VMs")?;
+    let (agent, tests) = build::static_tests()?;
+    let plain = ["--color".to_owned(), "never".to_owned()];
+    let arguments = [&plain, arguments].concat();
+    let payload = Payload {
+        agent: &agent,
+        tests: &tests,
+        arguments: &arguments,
+    };
+    let dir = agent.with_file_name("vm");
+    // Before the first boot, as apt and QEMU would disturb each other's output.
+    let mut machines = Vec::new();
+    for series in series {
+        let kernel = series.ensure()?;
+        let initrd = initrd::write(&kernel, &payload, &dir)?;
+        machines.push((kernel, initrd));
+    }
+
+    let names: Vec<_> = series.iter().map(|series| series.name).collect();
+    say(format_args!("testing on Linux {}", names.join(", ")));
+    let next = AtomicUsize::new(0);
+    let reports = Mutex::new(Vec::new());
+    let mut missing = 0;
+    let work = || {
+        let mut missing = 0;
+        loop {
+            let number = next.fetch_add(1, Ordering::Relaxed);
+            let Some((kernel, initrd)) = machines.get(number) else {
+                return missing;
+            };
+            match machine::run(kernel, initrd) {
+                Ok(report) => {
+                    let mut reports = reports.lock().unwrap_or_else(PoisonError::into_inner);
+                    reports.push((number, report));
+                }
+                Err(error) => {
+                    say(format_args!("error: {error:#}"));
+                    missing += 1;
+                }
+            }
+        }
+    };
+    let at_once = thread::available_parallelism().map_or(1, usize::from);
+    thread::scope(|scope| {
+        let workers: Vec<_> = (0..at_once).map(|_| scope.spawn(work)).collect();
+        for worker in workers {
+            // A worker that panicked has not tested its kernel.
+            missing += worker.join().unwrap_or(1);
+        }
+    });
+    let mut reports = reports.into_inner().unwrap_or_else(PoisonError::into_inner);
+    reports.sort_by_key(|(number, _)| *number);
+    Ok(Tested {
+        reports: reports.into_iter().map(|(_, report)| report).collect(),
+        missing,
+    })
+}
