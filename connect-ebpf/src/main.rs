@@ -2,7 +2,7 @@
 //!
 //! `probe/` holds one file per way of seeing; everything else serves it: [`filter`] decides who is
 //! reported, [`inflight`] keeps a call between its entry and its end, [`report`] makes a record of
-//! it, [`emit`] puts the record into the ring buffer and counts what did not fit.
+//! it, [`count`] counts it, [`emit`] puts the record into the ring buffer and counts what did not fit.
 
 #![no_std]
 #![no_main]
@@ -19,6 +19,7 @@
     reason = "aya-ebpf's macros hand the context over by value"
 )]
 
+mod count;
 mod emit;
 mod filter;
 mod inflight;

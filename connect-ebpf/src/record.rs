@@ -44,6 +44,26 @@ pub struct Header {
 /// [`Connect::via`]: the native `connect` system call.
 pub const VIA_SYSCALL: u8 = 1;
 
+/// Transport of a socket: not known.
+pub const TRANSPORT_UNKNOWN: u8 = 0;
+/// Transport of a socket: TCP.
+pub const TRANSPORT_TCP: u8 = 1;
+/// Transport of a socket: UDP.
+pub const TRANSPORT_UDP: u8 = 2;
+/// Transport of a socket: `AF_UNIX`.
+pub const TRANSPORT_UNIX: u8 = 3;
+/// Transport of a socket: MPTCP.
+pub const TRANSPORT_MPTCP: u8 = 4;
+/// Transport of a socket: SCTP.
+pub const TRANSPORT_SCTP: u8 = 5;
+
+/// What became of an attempt: the connection was made.
+pub const OUTCOME_ESTABLISHED: u8 = 1;
+/// What became of an attempt: it failed, with an errno.
+pub const OUTCOME_FAILED: u8 = 2;
+/// What became of an attempt: the application gave up.
+pub const OUTCOME_ABANDONED: u8 = 3;
+
 /// [`Connect::address_source`]: the address was not read; [`Connect::address_len`] is 0.
 pub const ADDRESS_NOT_READ: u8 = 0;
 /// [`Connect::address_source`]: read from the caller's memory when the call was entered.

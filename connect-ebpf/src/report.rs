@@ -1,11 +1,16 @@
-//! A call that is over becomes a record.
+//! A call that is over is counted, and becomes a record.
 
 use core::mem::MaybeUninit;
 
 use aya_ebpf::helpers::bpf_get_current_cgroup_id;
-use connect_ebpf::record::{Connect, Header, KIND_CONNECT, KNOWN_ENTRY, VERSION, VIA_SYSCALL};
+use connect_ebpf::record::{Connect, Header, KIND_CONNECT, KNOWN_ENTRY, TRANSPORT_UNKNOWN, VERSION, VIA_SYSCALL};
 
-use crate::{emit, filter, inflight::Call, task::TaskId};
+use crate::{
+    count::{self, counting},
+    emit, filter,
+    inflight::Call,
+    task::TaskId,
+};
 
 /// How a call ended.
 #[derive(Clone, Copy)]
@@ -18,11 +23,14 @@ pub(crate) struct End {
     pub(crate) killed: u8,
 }
 
-/// Emits the record of a call, unless a filter says no.
+/// Counts a call and emits its record, unless a filter says no.
 #[inline(always)]
 pub(crate) fn report(id: TaskId, call: &Call, end: End) {
     if filter::call(end.ret, &call.address, call.address_len.get()) {
-        emit::emit(|record| fill(record, id, call, end));
+        count::connect(id, call, end, VIA_SYSCALL, TRANSPORT_UNKNOWN);
+        if counting!(records) != 0 {
+            emit::emit(|record| fill(record, id, call, end));
+        }
     }
 }
 

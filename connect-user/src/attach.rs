@@ -16,6 +16,10 @@ use aya::{
 };
 use aya_log::EbpfLogger;
 use connect_ebpf::{
+    counter::{
+        COUNTING_GLOBAL, DURATIONS, DURATIONS_MAP, FAILURES, FAILURES_MAP, SERIES_MAP,
+        SERIES_OVERFLOW_MAP, TALLIES, TALLIES_MAP,
+    },
     loss::LOSSES_MAP,
     record::RECORDS_MAP,
     settings::{ANY, INFLIGHT_MAP, LINEAGE_ENTRIES, LINEAGE_MAP, SETTINGS_GLOBAL, Settings},
@@ -25,6 +29,7 @@ use log::Log;
 use crate::{
     cli::{Capacity, Filters},
     collect::Collector,
+    metrics::{Plan, counters::Counters, health::Hook as HookHealth, series::SeriesMaps},
     preflight::Tracefs,
 };
 
@@ -109,7 +114,7 @@ pub enum Scope {
 /// The loaded kernel object. Dropping it detaches the hooks.
 pub struct Attached {
     /// Keeps the programs; links and the maps that are read have been taken out of it.
-    _object: Ebpf,
+    object: Ebpf,
     links: Vec<TracePointLink>,
     lineage: HashMap<MapData, u32, u32>,
     logger: EbpfLogger<&'static dyn Log>,
@@ -144,6 +149,53 @@ impl Attached {
         self.lineage.keys().flatten().count()
     }
 
+    /// The kernel's counters; they can be taken once.
+    ///
+    /// # Errors
+    ///
+    /// They have been taken already.
+    pub fn counters(&mut self) -> Result<Counters> {
+        Ok(Counters::new(
+            PerCpuArray::try_from(take(&mut self.object, TALLIES_MAP)?)?,
+            aya::maps::PerCpuHashMap::try_from(take(&mut self.object, FAILURES_MAP)?)?,
+            PerCpuArray::try_from(take(&mut self.object, DURATIONS_MAP)?)?,
+        ))
+    }
+
+    /// The kernel's counts by label; they can be taken once.
+    ///
+    /// # Errors
+    ///
+    /// They have been taken already.
+    pub fn series(&mut self) -> Result<SeriesMaps> {
+        Ok(SeriesMaps {
+            series: aya::maps::PerCpuHashMap::try_from(take(&mut self.object, SERIES_MAP)?)?,
+            overflow: PerCpuArray::try_from(take(&mut self.object, SERIES_OVERFLOW_MAP)?)?,
+        })
+    }
+
+    /// Every hook that this program has, with the descriptor of its program where it is attached.
+    ///
+    /// # Errors
+    ///
+    /// There are no descriptors left.
+    pub fn hooks(&mut self) -> Result<Vec<HookHealth>> {
+        let hooks = HOOKS.iter().chain(&INTERRUPTION_HOOKS).chain([&LINEAGE_HOOK]);
+        hooks
+            .map(|hook| {
+                let program = program(&mut self.object, hook.name)?;
+                Ok(HookHealth {
+                    name: hook.name,
+                    // Only what is attached has been loaded.
+                    program: match program.fd() {
+                        Ok(program) => Some(program.as_fd().try_clone_to_owned()?),
+                        Err(_) => None,
+                    },
+                })
+            })
+            .collect()
+    }
+
     /// Passes on what the kernel object had to say.
     pub fn log(&mut self) {
         self.logger.flush();
@@ -176,6 +228,7 @@ pub fn attach(
     filters: &Filters,
     capacity: Capacity,
     scope: Scope,
+    plan: Plan,
 ) -> Result<(Attached, Collector)> {
     let settings = settings(tracefs, filters, capacity, scope)?;
     let mut object = EbpfLoader::new()
@@ -189,6 +242,11 @@ pub fn attach(
                 Scope::Lineage => LINEAGE_ENTRIES,
             },
         )
+        .override_global(COUNTING_GLOBAL, &plan.counting, true)
+        .map_max_entries(TALLIES_MAP, plan.room(TALLIES))
+        .map_max_entries(FAILURES_MAP, plan.room(FAILURES as usize))
+        .map_max_entries(DURATIONS_MAP, plan.room(DURATIONS))
+        .map_max_entries(SERIES_MAP, plan.max_series)
         .load(OBJECT)
         .context("the kernel refuses the maps of connect-observer")?;
     // The logger takes its map before programs are loaded, or they would not find it.
@@ -216,7 +274,7 @@ pub fn attach(
         .as_raw_fd();
     let collector = Collector::new(records, losses, exit_program)?;
     let attached = Attached {
-        _object: object,
+        object,
         links,
         lineage,
         logger,
