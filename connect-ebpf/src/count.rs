@@ -8,7 +8,10 @@
 
 use aya_ebpf::{
     Global,
-    helpers::{bpf_get_current_cgroup_id, generated::bpf_probe_read_kernel},
+    helpers::{
+        bpf_get_current_cgroup_id,
+        generated::{bpf_probe_read_kernel, bpf_probe_read_kernel_str},
+    },
     macros::map,
     maps::{PerCpuArray, PerCpuHashMap},
 };
@@ -71,6 +74,7 @@ pub(crate) use counting;
 /// `connect(2)` on a non-blocking socket that will be settled later: neither success nor failure.
 const EINPROGRESS: u64 = 115;
 
+const AF_UNIX: u16 = 1;
 const AF_INET: u16 = 2;
 const AF_INET6: u16 = 10;
 const AF_VSOCK: u16 = 40;
@@ -360,6 +364,31 @@ fn set_address(series: &mut Series, call: &Call, parts: Parts) -> bool {
                 to[8..12].copy_from_slice(&passed[8..12]);
             }
             series.address_len = 16;
+        }
+        // struct sockaddr_un: family 2, path, of which nothing counts from its NUL on. An abstract
+        // name begins with one.
+        Some(AF_UNIX) if length >= 3 && passed[2] != 0 => {
+            if parts.address {
+                // As many bytes as the path can have, and one for a NUL.
+                let most = (length as u32 - 1) & 127;
+                let most = if most > SERIES_ADDRESS_MAX as u32 - 2 {
+                    SERIES_ADDRESS_MAX as u32 - 2
+                } else {
+                    most
+                };
+                // SAFETY: `most` is at most the size of what is left of either array.
+                let copied = unsafe {
+                    bpf_probe_read_kernel_str(
+                        to.as_mut_ptr().add(2).cast(),
+                        most,
+                        passed.as_ptr().add(2).cast(),
+                    )
+                };
+                if copied > 0 {
+                    to[..2].copy_from_slice(&passed[..2]);
+                    series.address_len = copied as u8 + 1;
+                }
+            }
         }
         _ if parts.address => {
             let length = if length > SERIES_ADDRESS_MAX as u64 {

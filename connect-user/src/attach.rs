@@ -3,11 +3,11 @@
 mod tracepoint_format;
 
 use std::{
-    os::fd::{AsFd as _, AsRawFd as _},
+    os::fd::{AsFd as _, AsRawFd as _, OwnedFd},
     thread,
 };
 
-use anyhow::{Context as _, Result, anyhow};
+use anyhow::{Context as _, Result, anyhow, bail};
 use aya::{
     Ebpf, EbpfLoader,
     maps::{HashMap, MapData, PerCpuArray, RingBuf},
@@ -117,6 +117,8 @@ pub struct Attached {
     object: Ebpf,
     links: Vec<TracePointLink>,
     lineage: HashMap<MapData, u32, u32>,
+    /// A descriptor of the ring buffer, and its size in bytes.
+    ring: Option<(OwnedFd, u32)>,
     logger: EbpfLogger<&'static dyn Log>,
 }
 
@@ -172,6 +174,15 @@ impl Attached {
             series: aya::maps::PerCpuHashMap::try_from(take(&mut self.object, SERIES_MAP)?)?,
             overflow: PerCpuArray::try_from(take(&mut self.object, SERIES_OVERFLOW_MAP)?)?,
         })
+    }
+
+    /// The ring buffer and its size in bytes; it can be taken once.
+    ///
+    /// # Errors
+    ///
+    /// It has been taken already.
+    pub fn ring(&mut self) -> Result<(OwnedFd, u32)> {
+        self.ring.take().context("the ring buffer has been taken")
     }
 
     /// Every hook that this program has, with the descriptor of its program where it is attached.
@@ -233,7 +244,7 @@ pub fn attach(
     let settings = settings(tracefs, filters, capacity, scope)?;
     let mut object = EbpfLoader::new()
         .override_global(SETTINGS_GLOBAL, &settings, true)
-        .map_max_entries(RECORDS_MAP, capacity.ring_kib << 10)
+        .map_max_entries(RECORDS_MAP, plan.ring_bytes(capacity.ring_kib))
         .map_max_entries(INFLIGHT_MAP, capacity.threads)
         .map_max_entries(
             LINEAGE_MAP,
@@ -265,7 +276,12 @@ pub fn attach(
         .map(|hook| put_in_place(&mut object, hook))
         .collect::<Result<_>>()?;
 
-    let records = RingBuf::try_from(take(&mut object, RECORDS_MAP)?)?;
+    let records = take(&mut object, RECORDS_MAP)?;
+    let ring = match &records {
+        aya::maps::Map::RingBuf(ring) => ring.fd().as_fd().try_clone_to_owned()?,
+        _ => bail!("the map {RECORDS_MAP} is no ring buffer"),
+    };
+    let records = RingBuf::try_from(records)?;
     let losses = PerCpuArray::try_from(take(&mut object, LOSSES_MAP)?)?;
     let lineage = HashMap::try_from(take(&mut object, LINEAGE_MAP)?)?;
     let exit_program = program(&mut object, SYS_EXIT_CONNECT)?
@@ -277,6 +293,7 @@ pub fn attach(
         object,
         links,
         lineage,
+        ring: Some((ring, plan.ring_bytes(capacity.ring_kib))),
         logger,
     };
     Ok((attached, collector))

@@ -6,6 +6,7 @@ pub mod format;
 pub mod health;
 mod names;
 pub mod process;
+pub mod ring;
 pub mod series;
 
 use std::sync::Arc;
@@ -31,11 +32,15 @@ use self::{
     format::Format,
     health::{HealthCollector, LossCounts},
     process::ProcessCollector,
+    ring::RingCollector,
     series::{Series, SeriesCollector},
 };
 
 /// Prefix of every metric but those of the process, whose names are common to all exporters.
 pub const PREFIX: &str = "connect_observer";
+
+/// Size of a ring buffer that stays empty: a page, on any machine.
+const UNUSED_RING_BYTES: u32 = 64 << 10;
 
 /// What the kernel object counts, and how much room it has for that.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -72,6 +77,16 @@ impl Plan {
                 own_address: bound.ipv4(),
             },
             max_series: if labels == 0 { 1 } else { serving.max_series },
+        }
+    }
+
+    /// Size of the ring buffer in bytes: as asked for, or as small as can be.
+    #[must_use]
+    pub fn ring_bytes(&self, asked_kib: u32) -> u32 {
+        if self.counting.records == 0 {
+            UNUSED_RING_BYTES
+        } else {
+            asked_kib << 10
         }
     }
 
@@ -122,6 +137,10 @@ impl Metrics {
         let counters = Arc::new(attached.counters()?);
         own.register_collector(Box::new(CountersCollector(Arc::clone(&counters))));
         own.register_collector(Box::new(HealthCollector::new(attached.hooks()?, losses)));
+        if plan.counting.records != 0 {
+            let (ring, size) = attached.ring()?;
+            own.register_collector(Box::new(RingCollector::new(&ring, size)?));
+        }
         let series = if plan.counting.labels == 0 {
             None
         } else {

@@ -3,7 +3,7 @@
 use std::fmt;
 
 use prometheus_client::{
-    encoding::{prometheus_text, text},
+    encoding::{prometheus_protobuf, prometheus_text, text},
     registry::Registry,
 };
 
@@ -14,6 +14,8 @@ pub enum Format {
     Text,
     /// `OpenMetrics` text.
     OpenMetrics,
+    /// Prometheus protobuf, the only format with native histograms.
+    Protobuf,
 }
 
 impl Format {
@@ -59,6 +61,11 @@ impl Format {
             "application/openmetrics-text" => {
                 matches!(parameter("version"), None | Some("0.0.1" | "1.0.0")).then_some(Self::OpenMetrics)
             }
+            "application/vnd.google.protobuf" => {
+                let ours = parameter("proto") == Some("io.prometheus.client.MetricFamily")
+                    && parameter("encoding") == Some("delimited");
+                ours.then_some(Self::Protobuf)
+            }
             "text/plain" => matches!(parameter("version"), None | Some("0.0.4")).then_some(Self::Text),
             "*/*" | "text/*" => Some(Self::Text),
             _ => None,
@@ -71,6 +78,10 @@ impl Format {
         match self {
             Self::Text => "text/plain; version=0.0.4; charset=utf-8",
             Self::OpenMetrics => "application/openmetrics-text; version=1.0.0; charset=utf-8",
+            Self::Protobuf => {
+                "application/vnd.google.protobuf; proto=io.prometheus.client.MetricFamily; \
+                 encoding=delimited"
+            }
         }
     }
 
@@ -84,6 +95,12 @@ impl Format {
         match self {
             Self::Text => prometheus_text::encode(&mut text, registry)?,
             Self::OpenMetrics => text::encode(&mut text, registry)?,
+            Self::Protobuf => {
+                return prometheus_protobuf::encode_to_vec(registry).map_err(|error| {
+                    log::error!("cannot write protobuf: {error}");
+                    fmt::Error
+                });
+            }
         }
         Ok(text.into_bytes())
     }
@@ -118,6 +135,12 @@ mod tests {
             ("Application/OpenMetrics-Text", Format::OpenMetrics),
             ("application/openmetrics-text;q=nonsense", Format::Text),
             (";;;,,,=;q", Format::Text),
+            (
+                "application/vnd.google.protobuf;proto=io.prometheus.client.MetricFamily;encoding=delimited,\
+                 application/openmetrics-text;version=1.0.0;q=0.8",
+                Format::Protobuf,
+            ),
+            ("application/vnd.google.protobuf;proto=other;encoding=delimited", Format::Text),
         ] {
             assert_eq!(Format::preferred(accept), format, "{accept:?}");
         }
