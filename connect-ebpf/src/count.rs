@@ -140,7 +140,8 @@ fn count_connect(call: &Call, ret: i64, duration: u64, via: u8, transport: u8) {
     }
     if duration != u64::MAX
         && result != RESULT_UNRETURNED
-        && let Some(durations) = DURATIONS.get_ptr_mut(durations_index(coarse_family(class), transport))
+        && let Some(durations) =
+            DURATIONS.get_ptr_mut(durations_index(coarse_family(class), transport))
     {
         // SAFETY: the pointer is the map's own and this CPU's.
         let histograms = unsafe { &mut (*durations).connect };
@@ -159,7 +160,8 @@ fn count_outcome(family: u16, transport: u8, outcome: u8, errno: u16, duration_n
         // SAFETY: the pointer is the map's own and this CPU's.
         unsafe { (*tally).outcomes[usize::from(outcome & 3)] += 1 };
     }
-    if let Some(durations) = DURATIONS.get_ptr_mut(durations_index(coarse_family(class), transport)) {
+    if let Some(durations) = DURATIONS.get_ptr_mut(durations_index(coarse_family(class), transport))
+    {
         // SAFETY: the pointer is the map's own and this CPU's.
         let histograms = unsafe { &mut (*durations).handshake };
         if let Some(histogram) = histograms.get_mut(usize::from(outcome).wrapping_sub(1)) {

@@ -100,6 +100,10 @@ pub fn family_class(family: u16) -> u8 {
 }
 
 /// Class by family.
+#[expect(
+    clippy::indexing_slicing,
+    reason = "evaluated by the compiler, which would say so"
+)]
 static CLASSES: [u8; 64] = {
     const DECODED: [(usize, u8); 13] = [
         (0, 2),
@@ -135,11 +139,10 @@ pub const COARSE_FAMILIES: usize = 4;
 /// Coarse class of a [`family_class`].
 #[must_use]
 #[inline(always)]
-#[expect(clippy::inline_always, reason = "a call between BPF functions costs")]
 pub const fn coarse_family(class: u8) -> u8 {
     // Two bits per class, for the reason that [`family_class`] gives.
     const COARSE: u32 = 1 << (3 * 2) | 2 << (4 * 2) | 3 << (5 * 2);
-    (COARSE >> (class as u32 & 15) * 2 & 3) as u8
+    ((COARSE >> ((class as u32 & 15) * 2)) & 3) as u8
 }
 
 /// Number of transports (`TRANSPORT_*`) that are told apart; a higher one counts as unknown.
@@ -179,12 +182,18 @@ pub const fn errno_code(errno: u64) -> u8 {
     }
 }
 
+/// Code of [`ERRNO_OWN_MAX`].
+const CODE_OWN_MAX: u64 = CODE_OWN_MIN + ERRNO_OWN_MAX - ERRNO_OWN_MIN;
+
 /// The errno of a code; `None` for [`ERRNO_OTHER`], or where there is no such code.
 #[must_use]
+#[expect(clippy::cast_possible_truncation, reason = "constants below 1000")]
 pub const fn errno_of_code(code: u8) -> Option<u32> {
     match code as u64 {
         0..=ERRNO_MAX => Some(code as u32),
-        own @ CODE_OWN_MIN..=0xDA => Some((own - CODE_OWN_MIN + ERRNO_OWN_MIN) as u32),
+        CODE_OWN_MIN..=CODE_OWN_MAX => {
+            Some(code as u32 - CODE_OWN_MIN as u32 + ERRNO_OWN_MIN as u32)
+        }
         _ => None,
     }
 }

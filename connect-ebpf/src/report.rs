@@ -3,7 +3,9 @@
 use core::mem::MaybeUninit;
 
 use aya_ebpf::helpers::bpf_get_current_cgroup_id;
-use connect_ebpf::record::{Connect, Header, KIND_CONNECT, KNOWN_ENTRY, TRANSPORT_UNKNOWN, VERSION, VIA_SYSCALL};
+use connect_ebpf::record::{
+    Connect, Header, KIND_CONNECT, KNOWN_ENTRY, TRANSPORT_UNKNOWN, VERSION, VIA_SYSCALL,
+};
 
 use crate::{
     count::{self, counting},

@@ -191,7 +191,10 @@ impl Attached {
     ///
     /// There are no descriptors left.
     pub fn hooks(&mut self) -> Result<Vec<HookHealth>> {
-        let hooks = HOOKS.iter().chain(&INTERRUPTION_HOOKS).chain([&LINEAGE_HOOK]);
+        let hooks = HOOKS
+            .iter()
+            .chain(&INTERRUPTION_HOOKS)
+            .chain([&LINEAGE_HOOK]);
         hooks
             .map(|hook| {
                 let program = program(&mut self.object, hook.name)?;

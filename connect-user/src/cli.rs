@@ -123,7 +123,12 @@ pub struct Serving {
     #[arg(long, value_name = "ADDR:PORT")]
     pub listen: Option<String>,
     /// Also count connects by this; may be given several times, or with commas.
-    #[arg(long = "label", value_enum, value_delimiter = ',', value_name = "LABEL")]
+    #[arg(
+        long = "label",
+        value_enum,
+        value_delimiter = ',',
+        value_name = "LABEL"
+    )]
     pub labels: Vec<Label>,
     /// How many combinations of labels are told apart; what comes beyond goes into one series.
     #[arg(long, value_parser = clap::value_parser!(u32).range(1..=100_000), default_value_t = 1000, value_name = "N")]

@@ -30,8 +30,8 @@ impl Notifier {
     /// As the environment says; does nothing where it says nothing.
     #[must_use]
     pub fn from_env() -> Self {
-        let for_us = env::var("WATCHDOG_PID")
-            .map_or(true, |pid| pid.parse() == Ok(std::process::id()));
+        let for_us =
+            env::var("WATCHDOG_PID").map_or(true, |pid| pid.parse() == Ok(std::process::id()));
         let every = env::var("WATCHDOG_USEC")
             .ok()
             .and_then(|microseconds| microseconds.parse().ok())

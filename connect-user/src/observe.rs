@@ -107,8 +107,7 @@ async fn observe(options: &Options, words: &[OsString]) -> Result<ExitCode> {
     // Held to the end.
     let _server = match bound {
         Some(bound) => {
-            let metrics =
-                Metrics::new(&mut attached, plan, &options.serving, losses.clone())?;
+            let metrics = Metrics::new(&mut attached, plan, &options.serving, losses.clone())?;
             let server = bound.serve(metrics)?;
             status::say(format_args!("note: metrics on {}", server.url()));
             Some(server)

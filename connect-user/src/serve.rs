@@ -68,7 +68,12 @@ impl Bound {
     ///
     /// There is no such address, or its port is in use.
     pub fn listen(address: &str) -> Result<Self> {
-        let what = || format!("cannot listen on {}", crate::escape::Escaped(address.as_bytes()));
+        let what = || {
+            format!(
+                "cannot listen on {}",
+                crate::escape::Escaped(address.as_bytes())
+            )
+        };
         let listener = TcpListener::bind(address).with_context(what)?;
         listener.set_nonblocking(true).with_context(what)?;
         let address = listener.local_addr().with_context(what)?;

@@ -1,6 +1,7 @@
 //! Lint, then run every test.
 
 use std::{
+    collections::BTreeSet,
     io::{self, BufRead, BufReader, Write},
     process::{Command, ExitCode, Stdio},
 };
@@ -17,13 +18,20 @@ use crate::{
     },
 };
 
-/// Commands that the tests start, each with the package of the same name.
-const PACKAGES: [&str; 3] = ["curl", "python3", "strace"];
+/// Commands that the tests start, each with the Debian package that has it.
+const COMMANDS: [(&str, &str); 6] = [
+    ("curl", "curl"),
+    ("prometheus", "prometheus"),
+    ("promtool", "prometheus"),
+    ("python3", "python3"),
+    ("strace", "strace"),
+    ("systemd-analyze", "systemd"),
+];
 
 /// Starts the tests that load the kernel object as root, the others as they are. cargo calls it
 /// with the path of the test and its arguments.
 const RUNNER: &str = r#"case "${0##*/}" in
-cli-*|kernel-*) exec sudo -E env PATH="$PATH" "$0" "$@" ;;
+cli-*|kernel-*|metrics-*) exec sudo -E env PATH="$PATH" "$0" "$@" ;;
 *) exec "$0" "$@" ;;
 esac"#;
 
@@ -129,14 +137,15 @@ fn number_before(word: &str, result: &str) -> Result<u64> {
 
 /// Installs the packages whose command is missing.
 fn install_packages() -> Result<()> {
-    let missing: Vec<_> = PACKAGES
+    let missing: BTreeSet<_> = COMMANDS
         .into_iter()
-        .filter(|name| on_path(name).is_empty())
+        .filter(|(command, _)| on_path(command).is_empty())
+        .map(|(_, package)| package)
         .collect();
     if missing.is_empty() {
         return Ok(());
     }
-    let names = missing.join(" ");
+    let names = missing.iter().copied().collect::<Vec<_>>().join(" ");
     ensure!(
         !on_path("apt-get").is_empty(),
         "the tests start programs that are missing, and no apt-get is here to install them: {names}"

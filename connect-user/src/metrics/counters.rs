@@ -7,14 +7,16 @@ use std::{
 
 use aya::maps::{MapData, MapError, PerCpuArray, PerCpuHashMap, PerCpuValues};
 use connect_ebpf::counter::{
-    BOUNDS_NS, BUCKETS, CLASSIC_BOUNDS_NS, COARSE_FAMILIES, Durations, FAMILIES, Failure, Histogram,
-    NATIVE_EXPONENT_MAX, NATIVE_EXPONENT_MIN, OUTCOME_BEGUN, RESULT_FAILURE, RESULT_IN_PROGRESS,
-    RESULT_SUCCESS, RESULT_UNRETURNED, TRANSPORTS, Tally, durations_index, native_bound_ns,
-    tally_index,
+    BOUNDS_NS, BUCKETS, CLASSIC_BOUNDS_NS, COARSE_FAMILIES, Durations, FAMILIES, Failure,
+    Histogram, NATIVE_EXPONENT_MAX, NATIVE_EXPONENT_MIN, OUTCOME_BEGUN, RESULT_FAILURE,
+    RESULT_IN_PROGRESS, RESULT_SUCCESS, RESULT_UNRETURNED, TRANSPORTS, Tally, durations_index,
+    native_bound_ns, tally_index,
 };
 use prometheus_client::{
     collector::Collector,
-    encoding::{DescriptorEncoder, MetricEncoder, NativeHistogram, NativeHistogramBuckets, NoLabelSet},
+    encoding::{
+        DescriptorEncoder, MetricEncoder, NativeHistogram, NativeHistogramBuckets, NoLabelSet,
+    },
     metrics::MetricType,
     registry::Unit,
 };
@@ -113,7 +115,12 @@ impl Counters {
             failures.push((failure, sum(&per_cpu)));
         }
         failures.sort_unstable_by_key(|(failure, _)| {
-            (failure.via, failure.family, failure.transport, failure.errno)
+            (
+                failure.via,
+                failure.family,
+                failure.transport,
+                failure.errno,
+            )
         });
         Ok(failures)
     }
@@ -166,9 +173,8 @@ fn add(sums: &mut [u64], counts: &[u64]) {
 /// Every family below `families` with every transport.
 fn pairs(families: usize) -> impl Iterator<Item = (u8, u8)> {
     let below = |bound: usize| 0..u8::try_from(bound).unwrap_or(u8::MAX);
-    below(families).flat_map(move |family| {
-        below(TRANSPORTS).map(move |transport| (family, transport))
-    })
+    below(families)
+        .flat_map(move |family| below(TRANSPORTS).map(move |transport| (family, transport)))
 }
 
 /// The kernel does not let its counters be read.
@@ -249,7 +255,13 @@ fn connects(
     for (failure, count) in failures {
         if failure.via != Failure::OUTCOME {
             let errno = names::errno(failure.errno);
-            line(failure.family, failure.transport, failure.via, &errno, *count)?;
+            line(
+                failure.family,
+                failure.transport,
+                failure.via,
+                &errno,
+                *count,
+            )?;
         }
     }
     Ok(())
@@ -352,14 +364,20 @@ fn connect_durations(encoder: &mut DescriptorEncoder<'_>, counters: &Counters) -
         Some(&Unit::Seconds),
         MetricType::Histogram,
     )?;
-    Ok(counters.durations(|durations| &durations.connect, |family, transport, result, sum| {
-        let labels = [
-            ("family", names::coarse_family(family)),
-            ("transport", &names::transport(transport)),
-            ("result", names::RESULTS.get(result).copied().unwrap_or_default()),
-        ];
-        histogram(&mut encoder.encode_family(&labels)?, sum)
-    })?)
+    Ok(counters.durations(
+        |durations| &durations.connect,
+        |family, transport, result, sum| {
+            let labels = [
+                ("family", names::coarse_family(family)),
+                ("transport", &names::transport(transport)),
+                (
+                    "result",
+                    names::RESULTS.get(result).copied().unwrap_or_default(),
+                ),
+            ];
+            histogram(&mut encoder.encode_family(&labels)?, sum)
+        },
+    )?)
 }
 
 fn handshake_durations(encoder: &mut DescriptorEncoder<'_>, counters: &Counters) -> fmt::Result {
@@ -369,18 +387,27 @@ fn handshake_durations(encoder: &mut DescriptorEncoder<'_>, counters: &Counters)
         Some(&Unit::Seconds),
         MetricType::Histogram,
     )?;
-    Ok(counters.durations(|durations| &durations.handshake, |family, transport, outcome, sum| {
-        let labels = [
-            ("family", names::coarse_family(family)),
-            ("transport", &names::transport(transport)),
-            ("outcome", names::OUTCOMES.get(outcome).copied().unwrap_or_default()),
-        ];
-        histogram(&mut encoder.encode_family(&labels)?, sum)
-    })?)
+    Ok(counters.durations(
+        |durations| &durations.handshake,
+        |family, transport, outcome, sum| {
+            let labels = [
+                ("family", names::coarse_family(family)),
+                ("transport", &names::transport(transport)),
+                (
+                    "outcome",
+                    names::OUTCOMES.get(outcome).copied().unwrap_or_default(),
+                ),
+            ];
+            histogram(&mut encoder.encode_family(&labels)?, sum)
+        },
+    )?)
 }
 
 /// A histogram, classic and native.
-#[expect(clippy::cast_precision_loss, reason = "a sum of years in ns is exact to the microsecond")]
+#[expect(
+    clippy::cast_precision_loss,
+    reason = "a sum of years in ns is exact to the microsecond"
+)]
 fn histogram(encoder: &mut MetricEncoder<'_>, histogram: &Histogram) -> fmt::Result {
     let count = histogram.buckets.iter().sum();
     let classic = classic_buckets(histogram);
@@ -483,7 +510,9 @@ mod tests {
         let mut accumulated = 0;
         for (bound, count) in buckets {
             accumulated += count;
-            let expected = BOUNDS_NS.iter().filter(|&&upper| upper as f64 / SECOND_NS <= bound);
+            let expected = BOUNDS_NS
+                .iter()
+                .filter(|&&upper| upper as f64 / SECOND_NS <= bound);
             let above = usize::from(bound == f64::INFINITY);
             assert_eq!(accumulated, (expected.count() + above) as u64, "{bound}");
         }

@@ -59,14 +59,17 @@ impl Format {
         };
         match kind.to_ascii_lowercase().as_str() {
             "application/openmetrics-text" => {
-                matches!(parameter("version"), None | Some("0.0.1" | "1.0.0")).then_some(Self::OpenMetrics)
+                matches!(parameter("version"), None | Some("0.0.1" | "1.0.0"))
+                    .then_some(Self::OpenMetrics)
             }
             "application/vnd.google.protobuf" => {
                 let ours = parameter("proto") == Some("io.prometheus.client.MetricFamily")
                     && parameter("encoding") == Some("delimited");
                 ours.then_some(Self::Protobuf)
             }
-            "text/plain" => matches!(parameter("version"), None | Some("0.0.4")).then_some(Self::Text),
+            "text/plain" => {
+                matches!(parameter("version"), None | Some("0.0.4")).then_some(Self::Text)
+            }
             "*/*" | "text/*" => Some(Self::Text),
             _ => None,
         }
@@ -130,8 +133,14 @@ mod tests {
             ("*/*", Format::Text),
             ("text/html,application/xhtml+xml", Format::Text),
             ("application/openmetrics-text;version=9", Format::Text),
-            ("application/openmetrics-text; q=0, text/plain", Format::Text),
-            ("application/openmetrics-text;q=0.5,text/plain;q=0.6", Format::Text),
+            (
+                "application/openmetrics-text; q=0, text/plain",
+                Format::Text,
+            ),
+            (
+                "application/openmetrics-text;q=0.5,text/plain;q=0.6",
+                Format::Text,
+            ),
             ("Application/OpenMetrics-Text", Format::OpenMetrics),
             ("application/openmetrics-text;q=nonsense", Format::Text),
             (";;;,,,=;q", Format::Text),
@@ -140,7 +149,10 @@ mod tests {
                  application/openmetrics-text;version=1.0.0;q=0.8",
                 Format::Protobuf,
             ),
-            ("application/vnd.google.protobuf;proto=other;encoding=delimited", Format::Text),
+            (
+                "application/vnd.google.protobuf;proto=other;encoding=delimited",
+                Format::Text,
+            ),
         ] {
             assert_eq!(Format::preferred(accept), format, "{accept:?}");
         }

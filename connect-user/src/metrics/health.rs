@@ -82,7 +82,11 @@ impl HealthCollector {
             MetricType::Counter,
         )?;
         for (count, loss) in self.losses.0.iter().zip(Loss::ALL) {
-            counter(&mut encoder, &[("reason", loss.name())], count.load(Relaxed))?;
+            counter(
+                &mut encoder,
+                &[("reason", loss.name())],
+                count.load(Relaxed),
+            )?;
         }
         Ok(())
     }
@@ -115,7 +119,10 @@ impl HealthCollector {
         Ok(())
     }
 
-    #[expect(clippy::cast_precision_loss, reason = "years in ns are exact to the microsecond")]
+    #[expect(
+        clippy::cast_precision_loss,
+        reason = "years in ns are exact to the microsecond"
+    )]
     fn run_time(&self, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
         let mut encoder = encoder.encode_descriptor(
             "hook_run_time",

@@ -26,7 +26,10 @@ const VSIZE: usize = 20;
 const RSS: usize = 21;
 
 impl Collector for ProcessCollector {
-    #[expect(clippy::cast_precision_loss, reason = "ticks and bytes stay far below 2^53")]
+    #[expect(
+        clippy::cast_precision_loss,
+        reason = "ticks and bytes stay far below 2^53"
+    )]
     fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> fmt::Result {
         let stat = fs::read_to_string("/proc/self/stat").unwrap_or_default();
         // The name may hold spaces and parentheses.

@@ -96,7 +96,11 @@ impl Collector for RingCollector {
                 .encode_descriptor(name, help, Some(&Unit::Bytes), MetricType::Gauge)?
                 .encode_gauge(&value)
         };
-        bytes("ring_buffer_size", "Size of the ring buffer", self.size.into())?;
+        bytes(
+            "ring_buffer_size",
+            "Size of the ring buffer",
+            self.size.into(),
+        )?;
         // The consumer first: it only ever comes nearer to the producer.
         let consumed = self.consumer.get();
         let pending = self.producer.get().saturating_sub(consumed);

@@ -141,7 +141,10 @@ impl Inner {
 }
 
 fn labels(key: &Key, asked: u32) -> Labels {
-    let address = key.address.get(..key.address_len.into()).unwrap_or_default();
+    let address = key
+        .address
+        .get(..key.address_len.into())
+        .unwrap_or_default();
     let address = if address.is_empty() {
         Address::default()
     } else {
@@ -188,7 +191,11 @@ impl Collector for SeriesCollector {
                 .encode_descriptor(name, help, None, MetricType::Gauge)?
                 .encode_gauge(&value)
         };
-        gauge("series", "Combinations of the labels that were asked for", count)?;
+        gauge(
+            "series",
+            "Combinations of the labels that were asked for",
+            count,
+        )?;
         gauge("series_limit", "How many are told apart", limit.into())?;
         encoder
             .encode_descriptor(
