@@ -4,16 +4,22 @@
 
 use core::arch::asm;
 
-/// Adds 1. On x86-64 a full barrier between what comes before and what comes after: the JIT makes a
-/// locked instruction of it (`arch/x86/net/bpf_jit_comp.c`).
+/// Adds 1; see [`add`].
 #[inline(always)]
 pub(crate) fn increment(value: &mut u64) {
+    add(value, 1);
+}
+
+/// Adds, wrapping. On x86-64 a full barrier between what comes before and what comes after: the JIT
+/// makes a locked instruction of it (`arch/x86/net/bpf_jit_comp.c`).
+#[inline(always)]
+pub(crate) fn add(value: &mut u64, by: u64) {
     // SAFETY: a reference is aligned and may be written; the instruction touches nothing else.
     unsafe {
         asm!(
-            "lock *(u64 *)({value} + 0) += {one}",
+            "lock *(u64 *)({value} + 0) += {by}",
             value = in(reg) value,
-            one = in(reg) 1_u64,
+            by = in(reg) by,
             options(nostack),
         );
     }

@@ -15,27 +15,30 @@ use crate::{
 /// ring buffer has no room.
 #[inline(always)]
 pub(crate) fn emit<T: 'static>(fill: impl FnOnce(&mut MaybeUninit<T>)) {
-    emit_if(fill, || true);
+    let _ours = emit_if(fill, || true);
 }
 
-/// The same, if it turns out, when the record is filled, that it is ours to submit.
+/// The same, if it turns out, when the record is filled, that it is ours to submit; returns that.
 #[inline(always)]
 pub(crate) fn emit_if<T: 'static>(
     fill: impl FnOnce(&mut MaybeUninit<T>),
     is_ours: impl FnOnce() -> bool,
-) {
+) -> bool {
     let Some(mut record) = RECORDS.reserve::<T>(0) else {
-        if is_ours() {
+        let ours = is_ours();
+        if ours {
             count(KernelLoss::RingFull);
         }
-        return;
+        return ours;
     };
     fill(&mut record);
-    if is_ours() {
+    let ours = is_ours();
+    if ours {
         record.submit(wakeup(size_of::<T>() as u64));
     } else {
         record.discard(u64::from(BPF_RB_NO_WAKEUP));
     }
+    ours
 }
 
 /// A wake-up costs more than everything else here together, so the agent's timer does the work,

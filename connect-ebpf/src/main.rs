@@ -2,7 +2,8 @@
 //!
 //! `probe/` holds one file per way of seeing; everything else serves it: [`filter`] decides who is
 //! reported, [`inflight`] keeps a call between its entry and its end, [`report`] makes a record of
-//! it, [`settlement`] follows what becomes of it, [`emit`] puts the record into the ring buffer and counts what did not fit.
+//! it, [`settlement`] follows what becomes of it, [`count`] counts both, [`emit`] puts the record into
+//! the ring buffer and counts what did not fit.
 
 #![no_std]
 #![no_main]
@@ -21,6 +22,7 @@
 )]
 
 mod atomic;
+mod count;
 mod emit;
 mod filter;
 mod inflight;

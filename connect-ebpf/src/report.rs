@@ -1,4 +1,4 @@
-//! A call that is over becomes a record.
+//! A call that is over is counted, and becomes a record.
 
 use core::mem::MaybeUninit;
 
@@ -9,6 +9,7 @@ use connect_ebpf::record::{
 };
 
 use crate::{
+    count::{self, counting},
     emit, filter,
     inflight::Call,
     maps::setting,
@@ -30,13 +31,16 @@ pub(crate) struct End {
     pub(crate) killed: u8,
 }
 
-/// Emits the record of a call, unless a filter says no, and lets go of its attempt.
+/// Counts a call and emits its record, unless a filter says no, and lets go of its attempt.
 #[inline(always)]
 pub(crate) fn report(id: TaskId, call: &Call, end: End) {
     let done = settlement::at_the_end_of(call, end);
-    let later = setting!(settled_only) != 0 && done.unsettled != 0;
-    if !later && filter::call(call, end.ret) {
-        emit::emit(|record| fill(record, id, call, end, done));
+    if filter::call(call, end.ret) {
+        count::connect(id, call, end, VIA_SYSCALL, transport(call, done));
+        let later = setting!(settled_only) != 0 && done.unsettled != 0;
+        if !later && counting!(records) != 0 {
+            emit::emit(|record| fill(record, id, call, end, done));
+        }
     }
     // After the record, so that the outcome's comes behind it.
     settlement::leave(done, end);
@@ -68,14 +72,19 @@ fn fill(record: &mut MaybeUninit<Connect>, id: TaskId, call: &Call, end: End, do
     (record.attempt_entered_ns, record.attempt_tid) = attempt(id, call, end.ret, done);
     record.restarts = call.restarts.get();
     record.killed = end.killed;
-    record.transport = if done.is_some() && call.transport.get() == TRANSPORT_UNKNOWN {
-        TRANSPORT_TCP
-    } else {
-        call.transport.get()
-    };
+    record.transport = transport(call, done);
     record.unsettled = done.unsettled;
     record.reserved = [0; 5];
     record.endpoints = done.endpoints(call);
+}
+
+/// What the socket is; one that has begun an attempt is TCP, if nobody has looked.
+#[inline(always)]
+fn transport(call: &Call, done: Done) -> u8 {
+    match call.transport.get() {
+        TRANSPORT_UNKNOWN if done.is_some() => TRANSPORT_TCP,
+        transport => transport,
+    }
 }
 
 /// Which attempt a call is about: the one that it has begun, or one that its socket had begun before.

@@ -11,13 +11,14 @@ use connect_ebpf::{
     attempt::{Attempt, Identity},
     loss::KernelLoss,
     record::{
-        ADDRESS_AT_EXIT, Endpoints, Header, KIND_OUTCOME, OUTCOME_ESTABLISHED, OUTCOME_NONE,
-        Outcome, TRANSPORT_TCP, TRANSPORT_UNKNOWN, VERSION,
+        ADDRESS_AT_EXIT, Endpoints, Header, KIND_OUTCOME, OUTCOME_ESTABLISHED, OUTCOME_FAILED,
+        OUTCOME_NONE, Outcome, TRANSPORT_TCP, TRANSPORT_UNKNOWN, VERSION,
     },
 };
 
 use crate::{
     atomic::increment,
+    count::{self, Settled, counting},
     emit, filter,
     inflight::Call,
     maps::{ATTEMPTS, IDENTITIES, NEW_ATTEMPT, setting},
@@ -84,6 +85,7 @@ pub(crate) fn begin(id: TaskId, call: &Call, sk: u64, at_ns: u64) {
     if inserted == Err(ALREADY_THERE) {
         // The end of the one before went unseen.
         let _first = emit::count(KernelLoss::OutcomeMissed);
+        count::not_begun(Settled::of(&attempt.outcome));
         inserted = ATTEMPTS.insert(&sk, attempt, 0);
     }
     if inserted.is_err() {
@@ -91,6 +93,7 @@ pub(crate) fn begin(id: TaskId, call: &Call, sk: u64, at_ns: u64) {
         return;
     }
     call.attempt_sk.set(sk);
+    count::begun(call, attempt.outcome.transport);
     if call.sk.get() != 0 {
         let identity = Identity {
             inode: call.inode.get(),
@@ -205,13 +208,24 @@ pub(crate) fn leave(done: Done, end: End) {
     if done.sk == 0 {
         return;
     }
-    if done.unsettled == 0 {
-        let _gone = ATTEMPTS.remove(&done.sk);
-        return;
-    }
     let Some(attempt) = under_way(done.sk) else {
         return;
     };
+    if done.unsettled == 0 {
+        let settled = Settled {
+            outcome: if end.ret == 0 {
+                OUTCOME_ESTABLISHED
+            } else {
+                OUTCOME_FAILED
+            },
+            errno: end.ret.wrapping_neg() as u32,
+            ..Settled::of(&attempt.outcome)
+        };
+        if ATTEMPTS.remove(&done.sk).is_ok() {
+            count::outcome(settled, filter::outcome(settled.outcome));
+        }
+        return;
+    }
     attempt.outcome.ret = end.ret;
     increment(&mut attempt.left);
     if has(&raw const attempt.settled) {
@@ -223,7 +237,10 @@ pub(crate) fn leave(done: Done, end: End) {
 #[inline(always)]
 pub(crate) fn forget(call: &Call) {
     let sk = call.attempt_sk.replace(0);
-    if sk != 0 {
+    if sk != 0
+        && let Some(attempt) = under_way(sk)
+    {
+        count::not_begun(Settled::of(&attempt.outcome));
         let _gone = ATTEMPTS.remove(&sk);
     }
 }
@@ -232,15 +249,22 @@ pub(crate) fn forget(call: &Call) {
 #[inline(always)]
 fn tell(sk: u64, attempt: &Attempt) {
     let outcome = &attempt.outcome;
-    if filter::outcome(outcome.outcome) {
+    // Before it is removed, and may be another's.
+    let settled = Settled::of(outcome);
+    let wanted = filter::outcome(settled.outcome);
+    let is_ours = || ATTEMPTS.remove(&sk).is_ok();
+    let ours = if wanted && counting!(records) != 0 {
         emit::emit_if(
             |record| {
                 record.write(*outcome);
             },
-            || ATTEMPTS.remove(&sk).is_ok(),
-        );
+            is_ours,
+        )
     } else {
-        let _gone = ATTEMPTS.remove(&sk);
+        is_ours()
+    };
+    if ours {
+        count::outcome(settled, wanted);
     }
 }
 

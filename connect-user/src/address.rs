@@ -151,6 +151,12 @@ pub fn family_label(number: u16) -> Cow<'static, str> {
     row(number).map_or_else(|| number.to_string().into(), |&(_, name, _)| name.into())
 }
 
+/// Whether a family has a decoder.
+#[must_use]
+pub fn is_decoded(number: u16) -> bool {
+    row(number).is_some_and(|(_, _, decoder)| decoder.is_some())
+}
+
 /// The number of a family, however it was typed: `AF_INET`, `inet`, `af_inet`, `2`.
 #[must_use]
 pub fn family_number(name: &str) -> Option<u16> {

@@ -4,11 +4,11 @@ pub mod btf;
 mod tracepoint_format;
 
 use std::{
-    os::fd::{AsFd as _, AsRawFd as _},
+    os::fd::{AsFd as _, AsRawFd as _, OwnedFd},
     thread,
 };
 
-use anyhow::{Context as _, Result, anyhow};
+use anyhow::{Context as _, Result, anyhow, bail};
 use aya::{
     Ebpf, EbpfLoader,
     maps::{HashMap, MapData, PerCpuArray, RingBuf},
@@ -21,6 +21,10 @@ use aya::{
 use aya_log::EbpfLogger;
 use connect_ebpf::{
     attempt::{ATTEMPTS_MAP, IDENTITIES_ENTRIES, IDENTITIES_MAP},
+    counter::{
+        COUNTING_GLOBAL, DURATIONS, DURATIONS_MAP, FAILURES, FAILURES_MAP, SERIES_MAP,
+        SERIES_OVERFLOW_MAP, TALLIES, TALLIES_MAP,
+    },
     loss::LOSSES_MAP,
     record::RECORDS_MAP,
     settings::{
@@ -33,6 +37,7 @@ use log::Log;
 use crate::{
     cli::{Capacity, Filters},
     collect::Collector,
+    metrics::{self, counters::Counters, health::Hook as HookHealth, series::SeriesMaps},
     preflight::Tracefs,
 };
 
@@ -163,9 +168,11 @@ enum Link {
 /// The loaded kernel object. Dropping it detaches the hooks.
 pub struct Attached {
     /// Keeps the programs; links and the maps that are read have been taken out of it.
-    _object: Ebpf,
+    object: Ebpf,
     links: Vec<Link>,
     lineage: HashMap<MapData, u32, u32>,
+    /// A descriptor of the ring buffer, and its size in bytes.
+    ring: Option<(OwnedFd, u32)>,
     logger: EbpfLogger<&'static dyn Log>,
 }
 
@@ -196,6 +203,67 @@ impl Attached {
     #[must_use]
     pub fn followed(&self) -> usize {
         self.lineage.keys().flatten().count()
+    }
+
+    /// The kernel's counters; they can be taken once.
+    ///
+    /// # Errors
+    ///
+    /// They have been taken already.
+    pub fn counters(&mut self) -> Result<Counters> {
+        Ok(Counters::new(
+            PerCpuArray::try_from(take(&mut self.object, TALLIES_MAP)?)?,
+            aya::maps::PerCpuHashMap::try_from(take(&mut self.object, FAILURES_MAP)?)?,
+            PerCpuArray::try_from(take(&mut self.object, DURATIONS_MAP)?)?,
+        ))
+    }
+
+    /// The kernel's counts by label; they can be taken once.
+    ///
+    /// # Errors
+    ///
+    /// They have been taken already.
+    pub fn series(&mut self) -> Result<SeriesMaps> {
+        Ok(SeriesMaps {
+            series: aya::maps::PerCpuHashMap::try_from(take(&mut self.object, SERIES_MAP)?)?,
+            overflow: PerCpuArray::try_from(take(&mut self.object, SERIES_OVERFLOW_MAP)?)?,
+        })
+    }
+
+    /// The ring buffer and its size in bytes; it can be taken once.
+    ///
+    /// # Errors
+    ///
+    /// It has been taken already.
+    pub fn ring(&mut self) -> Result<(OwnedFd, u32)> {
+        self.ring.take().context("the ring buffer has been taken")
+    }
+
+    /// Every hook that this program has, with the descriptor of its program where it is attached.
+    ///
+    /// # Errors
+    ///
+    /// There are no descriptors left.
+    pub fn hooks(&mut self) -> Result<Vec<HookHealth>> {
+        let plain = HOOKS
+            .iter()
+            .chain(&INTERRUPTION_HOOKS)
+            .chain([&LINEAGE_HOOK])
+            .map(|hook| hook.name);
+        plain
+            .chain([INET_SOCK_SET_STATE, WITHOUT_ERRNO])
+            .map(|name| {
+                let program = program(&mut self.object, name)?;
+                Ok(HookHealth {
+                    name,
+                    // Only what is attached has been loaded.
+                    program: match program.fd() {
+                        Ok(program) => Some(program.as_fd().try_clone_to_owned()?),
+                        Err(_) => None,
+                    },
+                })
+            })
+            .collect()
     }
 
     /// Passes on what the kernel object had to say.
@@ -234,6 +302,8 @@ pub struct Plan<'a> {
     pub sockets: bool,
     /// Whether a call that leaves its attempt unsettled is told of only by its outcome.
     pub settled_only: bool,
+    /// What is counted.
+    pub metrics: metrics::Plan,
 }
 
 /// Loads and attaches. Returns when every hook is live.
@@ -244,7 +314,10 @@ pub struct Plan<'a> {
 /// told beforehand.
 pub fn attach(tracefs: &Tracefs, plan: Plan<'_>) -> Result<(Attached, Collector)> {
     let Plan {
-        capacity, scope, ..
+        capacity,
+        scope,
+        metrics,
+        ..
     } = plan;
     let settings = settings(tracefs, plan)?;
     let attempts = match settings.outcomes {
@@ -253,7 +326,7 @@ pub fn attach(tracefs: &Tracefs, plan: Plan<'_>) -> Result<(Attached, Collector)
     };
     let mut object = EbpfLoader::new()
         .override_global(SETTINGS_GLOBAL, &settings, true)
-        .map_max_entries(RECORDS_MAP, capacity.ring_kib << 10)
+        .map_max_entries(RECORDS_MAP, metrics.ring_bytes(capacity.ring_kib))
         .map_max_entries(INFLIGHT_MAP, capacity.threads)
         .map_max_entries(ATTEMPTS_MAP, attempts)
         .map_max_entries(
@@ -271,6 +344,11 @@ pub fn attach(tracefs: &Tracefs, plan: Plan<'_>) -> Result<(Attached, Collector)
                 Scope::Lineage => LINEAGE_ENTRIES,
             },
         )
+        .override_global(COUNTING_GLOBAL, &metrics.counting, true)
+        .map_max_entries(TALLIES_MAP, metrics.room(TALLIES))
+        .map_max_entries(FAILURES_MAP, metrics.room(FAILURES as usize))
+        .map_max_entries(DURATIONS_MAP, metrics.room(DURATIONS))
+        .map_max_entries(SERIES_MAP, metrics.max_series)
         .load(OBJECT)
         .context("the kernel refuses the maps of connect-observer")?;
     // The logger takes its map before programs are loaded, or they would not find it.
@@ -302,7 +380,12 @@ pub fn attach(tracefs: &Tracefs, plan: Plan<'_>) -> Result<(Attached, Collector)
         links.push(Link::Plain(put_in_place(&mut object, hook, hook.name)?));
     }
 
-    let records = RingBuf::try_from(take(&mut object, RECORDS_MAP)?)?;
+    let records = take(&mut object, RECORDS_MAP)?;
+    let ring = match &records {
+        aya::maps::Map::RingBuf(ring) => ring.fd().as_fd().try_clone_to_owned()?,
+        _ => bail!("the map {RECORDS_MAP} is no ring buffer"),
+    };
+    let records = RingBuf::try_from(records)?;
     let losses = PerCpuArray::try_from(take(&mut object, LOSSES_MAP)?)?;
     let lineage = HashMap::try_from(take(&mut object, LINEAGE_MAP)?)?;
     let attempts = HashMap::try_from(take(&mut object, ATTEMPTS_MAP)?)?;
@@ -312,9 +395,10 @@ pub fn attach(tracefs: &Tracefs, plan: Plan<'_>) -> Result<(Attached, Collector)
         .as_raw_fd();
     let collector = Collector::new(records, losses, attempts, exit_program)?;
     let attached = Attached {
-        _object: object,
+        object,
         links,
         lineage,
+        ring: Some((ring, metrics.ring_bytes(capacity.ring_kib))),
         logger,
     };
     Ok((attached, collector))
@@ -349,7 +433,7 @@ fn settings(tracefs: &Tracefs, plan: Plan<'_>) -> Result<Settings> {
         failed: u32::from(filters.failed),
         lineage: u32::from(lineage),
         task_registers: u32::from(task_registers()),
-        wakeup_bytes: (capacity.ring_kib << 10) / 8,
+        wakeup_bytes: plan.metrics.ring_bytes(capacity.ring_kib) / 8,
         fork_child_pid: if lineage {
             tracepoint_format::offset(tracefs, &LINEAGE_HOOK, "child_pid")?
         } else {

@@ -34,6 +34,17 @@ impl Cli {
     pub fn read() -> Self {
         let cli = Self::parse();
         if let Command::Trace(options) | Command::Run(Run { options, .. }) = &cli.command
+            && !options.serving.labels.is_empty()
+            && options.serving.listen.is_none()
+        {
+            Self::command()
+                .error(
+                    ErrorKind::MissingRequiredArgument,
+                    "--label is about metrics, which are served with --listen ADDR",
+                )
+                .exit();
+        }
+        if let Command::Trace(options) | Command::Run(Run { options, .. }) = &cli.command
             && options.explain
             && options.output == Format::Json
         {
@@ -55,6 +66,8 @@ pub enum Command {
     Trace(Options),
     /// Start COMMAND and show the connects of it and its descendants, until it ends.
     Run(Run),
+    /// Serve metrics for Prometheus: exact counts of every connect, made in the kernel.
+    Export(Export),
     /// Say what an errno of connect means, where it comes from and what to look at; or list all.
     Explain {
         /// The errno, by name or number: ECONNREFUSED, econnrefused, 111, -111.
@@ -74,6 +87,72 @@ pub struct Run {
     /// The command to observe, with its arguments; `run` exits with its status.
     #[arg(required = true, last = true, value_name = "COMMAND")]
     pub command: Vec<OsString>,
+}
+
+/// `export`: what to count, where to serve it, and whether to write events as well.
+#[derive(Debug, Args)]
+pub struct Export {
+    /// Where to serve metrics and, for more, see below.
+    #[command(flatten)]
+    pub serving: Serving,
+    /// Write events to standard output as well; without this, the kernel makes no records at all.
+    #[arg(long, value_enum, value_name = "FORMAT")]
+    pub output: Option<Format>,
+    /// Write events to this file instead of standard output.
+    #[arg(short = 'o', long, value_name = "FILE", requires = "output")]
+    pub output_file: Option<PathBuf>,
+    /// Do not look at the socket behind the descriptor: the transport is known only of what begins a
+    /// TCP handshake; each call costs less.
+    #[arg(long)]
+    pub skip_socket: bool,
+    /// Stop after this many seconds.
+    #[arg(long, value_parser = seconds, value_name = "SECS")]
+    pub duration: Option<Duration>,
+    /// Which kernel hooks to use.
+    #[arg(long, value_enum, default_value_t = Hooks::Auto, value_name = "HOOKS")]
+    pub hooks: Hooks,
+    /// Whom and what to count.
+    #[command(flatten)]
+    pub filters: Filters,
+    /// Room in the kernel.
+    #[command(flatten)]
+    pub capacity: Capacity,
+}
+
+/// How metrics are served.
+#[derive(Clone, Debug, Args)]
+#[command(next_help_heading = "Metrics")]
+pub struct Serving {
+    /// Serve Prometheus metrics on this address; `export` does so by default, on 127.0.0.1:9788.
+    #[arg(long, value_name = "ADDR:PORT")]
+    pub listen: Option<String>,
+    /// Also count connects by this; may be given several times, or with commas.
+    #[arg(
+        long = "label",
+        value_enum,
+        value_delimiter = ',',
+        value_name = "LABEL"
+    )]
+    pub labels: Vec<Label>,
+    /// How many combinations of labels are told apart; what comes beyond goes into one series.
+    #[arg(long, value_parser = clap::value_parser!(u32).range(1..=100_000), default_value_t = 1000, value_name = "N")]
+    pub max_series: u32,
+    /// Forget a combination of labels that was not counted for this many seconds.
+    #[arg(long, value_parser = seconds, default_value = "3600", value_name = "SECS")]
+    pub series_ttl: Duration,
+}
+
+/// `--label`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Label {
+    /// Name of the task that connects.
+    Process,
+    /// Its cgroup v2 id.
+    Cgroup,
+    /// Port of the address passed.
+    PeerPort,
+    /// The address passed, without its port; of a unix socket, its path.
+    PeerAddress,
 }
 
 /// What to observe, for how long, and how to show it.
@@ -115,6 +194,9 @@ pub struct Options {
     /// Which kernel hooks to use.
     #[arg(long, value_enum, default_value_t = Hooks::Auto, value_name = "HOOKS")]
     pub hooks: Hooks,
+    /// Metrics meanwhile.
+    #[command(flatten)]
+    pub serving: Serving,
     /// Whom and what to show.
     #[command(flatten)]
     pub filters: Filters,
@@ -124,7 +206,7 @@ pub struct Options {
 }
 
 /// What is shown; decided in the kernel, so what is filtered out costs least.
-#[derive(Debug, Args)]
+#[derive(Clone, Debug, Args)]
 #[command(next_help_heading = "Filters")]
 pub struct Filters {
     /// Only this process.

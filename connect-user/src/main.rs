@@ -7,7 +7,7 @@ use std::process::ExitCode;
 use connect_observer::{
     check,
     cli::{Cli, Command},
-    explain, observe, status,
+    explain, export, observe, status,
 };
 
 fn main() -> ExitCode {
@@ -16,6 +16,7 @@ fn main() -> ExitCode {
     let result = match cli.command {
         Command::Trace(options) => observe::trace(&options),
         Command::Run(run) => observe::run(&run),
+        Command::Export(options) => export::export(&options),
         Command::Explain { errno } => explain::explain(errno.as_deref()),
         Command::Check => check::check(),
     };

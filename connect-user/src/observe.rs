@@ -27,8 +27,11 @@ use crate::{
     coverage::Coverage,
     decode::{self, decode},
     event::{Event, Lost, Notice},
+    metrics::{self, Metrics, health::LossCounts},
+    notify::Notifier,
     output::{End, Output},
     preflight,
+    serve::Bound,
     sink::{Sink, Style, Summary, Table},
     status,
     totals::{Tally, Totals},
@@ -61,7 +64,7 @@ pub fn run(run: &Run) -> Result<ExitCode> {
     block_on(observe(&run.options, &run.command))
 }
 
-fn block_on(work: impl Future<Output = Result<ExitCode>>) -> Result<ExitCode> {
+pub(crate) fn block_on(work: impl Future<Output = Result<ExitCode>>) -> Result<ExitCode> {
     // One thread is enough, and the command must be started by the thread that is followed.
     tokio::runtime::Builder::new_current_thread()
         .enable_all()
@@ -92,6 +95,11 @@ async fn observe(options: &Options, words: &[OsString]) -> Result<ExitCode> {
     }
     // Before signals are taken over: opening a FIFO waits for its reader.
     let output = Output::open(options.output_file.as_deref())?;
+    let bound = options.serving.listen.as_deref().map(Bound::listen);
+    let bound = bound.transpose()?;
+    let metrics = bound.as_ref().map_or(metrics::Plan::RECORDS, |bound| {
+        metrics::Plan::of(&options.serving, bound, true)
+    });
     let mut signals = Signals::listen()?;
     let outcomes = attach::outcomes(&tracefs);
     let plan = Plan {
@@ -101,11 +109,24 @@ async fn observe(options: &Options, words: &[OsString]) -> Result<ExitCode> {
         outcomes: &outcomes,
         sockets: !options.skip_socket,
         settled_only: options.settled || options.summary,
+        metrics,
     };
     let (mut attached, collector) = attach::attach(&tracefs, plan)?;
+    let losses = LossCounts::default();
+    // Held to the end.
+    let _server = match bound {
+        Some(bound) => {
+            let metrics = Metrics::new(&mut attached, metrics, &options.serving, losses.clone())?;
+            let server = bound.serve(metrics)?;
+            status::say(format_args!("note: metrics on {}", server.url()));
+            Some(server)
+        }
+        None => None,
+    };
     let coverage = Coverage::of(attach::follows_interruptions(&tracefs), &outcomes);
     announce(scope, &coverage);
-    let mut session = Session::begin(options, coverage, collector, output);
+    let mut session = Session::begin(options, coverage, collector, output, losses);
+    session.notifier.ready();
     let mut command = match scope {
         Scope::Host => None,
         Scope::Lineage => match Observed::start(words, &mut attached) {
@@ -157,15 +178,20 @@ async fn observe(options: &Options, words: &[OsString]) -> Result<ExitCode> {
 
 /// Says that the hooks are live, and what they do not see.
 fn announce(scope: Scope, coverage: &Coverage) {
+    note_unseen(coverage);
+    if scope == Scope::Host {
+        status::say("ready: observing every connect of this host; end with ^C");
+    }
+}
+
+/// Says what is not seen.
+pub(crate) fn note_unseen(coverage: &Coverage) {
     let unseen: Vec<_> = coverage
         .unseen()
         .map(|(what, why)| format!("{what} ({why})"))
         .collect();
     if !unseen.is_empty() {
         status::say(format_args!("note: not seen: {}", unseen.join(", ")));
-    }
-    if scope == Scope::Host {
-        status::say("ready: observing every connect of this host; end with ^C");
     }
 }
 
@@ -180,7 +206,7 @@ async fn wait(command: &mut Observed, signals: &mut Signals) -> Result<ExitStatu
 }
 
 /// The signals that end the observation, or are passed on to the command.
-struct Signals {
+pub(crate) struct Signals {
     interrupt: unix::Signal,
     terminate: unix::Signal,
     quit: unix::Signal,
@@ -189,7 +215,7 @@ struct Signals {
 }
 
 impl Signals {
-    fn listen() -> Result<Self> {
+    pub(crate) fn listen() -> Result<Self> {
         let listen = |kind| signal(kind).context("cannot listen for signals");
         Ok(Self {
             interrupt: listen(SignalKind::interrupt())?,
@@ -203,7 +229,7 @@ impl Signals {
         })
     }
 
-    async fn next(&mut self) -> Signal {
+    pub(crate) async fn next(&mut self) -> Signal {
         tokio::select! {
             _ = self.interrupt.recv() => Signal::INT,
             _ = self.terminate.recv() => Signal::TERM,
@@ -252,12 +278,21 @@ struct Session {
     totals: Totals,
     /// Losses that the stream has not told of yet.
     untold: BTreeMap<&'static str, u64>,
+    /// Losses on their way to the metrics.
+    losses: LossCounts,
+    notifier: Notifier,
     /// For one line.
     line: Vec<u8>,
 }
 
 impl Session {
-    fn begin(options: &Options, coverage: Coverage, collector: Collector, output: Output) -> Self {
+    fn begin(
+        options: &Options,
+        coverage: Coverage,
+        collector: Collector,
+        output: Output,
+        losses: LossCounts,
+    ) -> Self {
         let mut session = Self {
             collector,
             sink: sink(options),
@@ -268,6 +303,8 @@ impl Session {
             failed_only: options.filters.failed,
             totals: Totals::default(),
             untold: BTreeMap::new(),
+            losses,
+            notifier: Notifier::from_env(),
             line: Vec::new(),
         };
         session.sink.begin(&mut session.line);
@@ -311,6 +348,8 @@ impl Session {
             if accounted.elapsed() >= ACCOUNT_EVERY {
                 accounted = Instant::now();
                 self.account()?;
+                self.losses.publish(&self.totals);
+                self.notifier.alive();
                 if self.output.reader_is_gone() {
                     return Ok(Stop::Done);
                 }
@@ -337,10 +376,10 @@ impl Session {
             taken,
             wanted,
             settled_only,
-            failed_only: _,
             totals,
             untold,
             line,
+            ..
         } = self;
         let mut lose = |loss: Loss| {
             totals.lose(loss, 1);
@@ -525,7 +564,7 @@ async fn ended(command: Option<&mut Observed>) -> Result<ExitStatus> {
 }
 
 /// A point in time; never, if there is none.
-async fn at(deadline: Option<Instant>) {
+pub(crate) async fn at(deadline: Option<Instant>) {
     match deadline {
         Some(deadline) => sleep_until(deadline).await,
         None => std::future::pending().await,

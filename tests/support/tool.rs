@@ -19,6 +19,14 @@ pub(crate) const GETENT: Tool = Tool {
     name: "getent",
     package: "libc-bin",
 };
+pub(crate) const PROMETHEUS: Tool = Tool {
+    name: "prometheus",
+    package: "prometheus",
+};
+pub(crate) const PROMTOOL: Tool = Tool {
+    name: "promtool",
+    package: "prometheus",
+};
 pub(crate) const PYTHON: Tool = Tool {
     name: "python3",
     package: "python3",
@@ -26,6 +34,10 @@ pub(crate) const PYTHON: Tool = Tool {
 pub(crate) const STRACE: Tool = Tool {
     name: "strace",
     package: "strace",
+};
+pub(crate) const SYSTEMD_ANALYZE: Tool = Tool {
+    name: "systemd-analyze",
+    package: "systemd",
 };
 
 impl Tool {

@@ -20,7 +20,20 @@ use crate::{
 };
 
 /// What the tests start.
-const PACKAGES: [Package; 3] = [same("curl"), same("python3"), same("strace")];
+const PACKAGES: [Package; 6] = [
+    same("curl"),
+    same("prometheus"),
+    Package {
+        command: "promtool",
+        name: "prometheus",
+    },
+    same("python3"),
+    same("strace"),
+    Package {
+        command: "systemd-analyze",
+        name: "systemd",
+    },
+];
 
 /// A command whose package has its name.
 const fn same(name: &'static str) -> Package {
@@ -33,7 +46,7 @@ const fn same(name: &'static str) -> Package {
 /// Starts the tests that load the kernel object as root, the others as they are. cargo calls it
 /// with the path of the test and its arguments.
 const RUNNER: &str = r#"case "${0##*/}" in
-cli-*|kernel-*) exec sudo -E env PATH="$PATH" "$0" "$@" ;;
+cli-*|kernel-*|metrics-*) exec sudo -E env PATH="$PATH" "$0" "$@" ;;
 *) exec "$0" "$@" ;;
 esac"#;
 

@@ -1,6 +1,6 @@
 //! Packages of Debian and its relatives.
 
-use std::process::Command;
+use std::{collections::BTreeSet, process::Command};
 
 use anyhow::{Context as _, Result, ensure};
 
@@ -18,7 +18,7 @@ pub(crate) struct Package {
 
 /// Installs the packages whose command is missing. `who` starts them, for the message.
 pub(crate) fn ensure(packages: &[Package], who: &str) -> Result<()> {
-    let missing: Vec<_> = packages
+    let missing: BTreeSet<_> = packages
         .iter()
         .filter(|package| on_path(package.command).is_empty())
         .map(|package| package.name)
@@ -26,7 +26,7 @@ pub(crate) fn ensure(packages: &[Package], who: &str) -> Result<()> {
     if missing.is_empty() {
         return Ok(());
     }
-    let names = missing.join(" ");
+    let names = missing.iter().copied().collect::<Vec<_>>().join(" ");
     ensure!(
         !on_path("apt-get").is_empty(),
         "{who} start programs that are missing, and no apt-get is here to install them: {names}"

@@ -1,0 +1,169 @@
+//! The tool itself: its hooks, what it lost, what it is.
+
+use std::{
+    fmt, fs,
+    os::fd::{AsRawFd as _, OwnedFd},
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering::Relaxed},
+    },
+};
+
+use prometheus_client::{
+    collector::Collector, encoding::DescriptorEncoder, metrics::MetricType, registry::Unit,
+};
+
+use crate::{collect::Loss, totals::Totals};
+
+use super::{counter, seconds};
+
+/// Where the kernel says whether it measures BPF programs.
+const STATS_ENABLED: &str = "/proc/sys/kernel/bpf_stats_enabled";
+
+/// A hook that this program has.
+#[derive(Debug)]
+pub struct Hook {
+    /// Its name, which is also its tracepoint's.
+    pub name: &'static str,
+    /// Its program, if it is attached.
+    pub program: Option<OwnedFd>,
+}
+
+/// Losses by reason, on their way from who counts them to who serves them.
+#[derive(Clone, Debug, Default)]
+pub struct LossCounts(Arc<[AtomicU64; Loss::ALL.len()]>);
+
+impl LossCounts {
+    /// Publishes what has been lost until now.
+    pub fn publish(&self, totals: &Totals) {
+        for (count, loss) in self.0.iter().zip(Loss::ALL) {
+            count.store(
+                totals.reasons.get(loss.name()).copied().unwrap_or(0),
+                Relaxed,
+            );
+        }
+    }
+}
+
+/// Serves the health of the tool.
+#[derive(Debug)]
+pub struct HealthCollector {
+    hooks: Vec<Hook>,
+    losses: LossCounts,
+}
+
+impl HealthCollector {
+    /// Of these hooks, and of what is published.
+    #[must_use]
+    pub const fn new(hooks: Vec<Hook>, losses: LossCounts) -> Self {
+        Self { hooks, losses }
+    }
+}
+
+impl Collector for HealthCollector {
+    fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> fmt::Result {
+        build_info(&mut encoder)?;
+        self.losses(&mut encoder)?;
+        self.attached(&mut encoder)?;
+        if is_measured() {
+            self.runs(&mut encoder)?;
+            self.run_time(&mut encoder)?;
+        }
+        Ok(())
+    }
+}
+
+impl HealthCollector {
+    fn losses(&self, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
+        let mut encoder = encoder.encode_descriptor(
+            "events_lost",
+            "Events that were not delivered, and calls that were not seen, by reason",
+            None,
+            MetricType::Counter,
+        )?;
+        for (count, loss) in self.losses.0.iter().zip(Loss::ALL) {
+            counter(
+                &mut encoder,
+                &[("reason", loss.name())],
+                count.load(Relaxed),
+            )?;
+        }
+        Ok(())
+    }
+
+    fn attached(&self, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
+        let mut encoder = encoder.encode_descriptor(
+            "hook_attached",
+            "Whether a hook is in place: 1 or 0",
+            None,
+            MetricType::Gauge,
+        )?;
+        for hook in &self.hooks {
+            encoder
+                .encode_family(&[("hook", hook.name)])?
+                .encode_gauge(&u64::from(hook.program.is_some()))?;
+        }
+        Ok(())
+    }
+
+    fn runs(&self, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
+        let mut encoder = encoder.encode_descriptor(
+            "hook_runs",
+            "Runs of a hook while the kernel's BPF statistics were on",
+            None,
+            MetricType::Counter,
+        )?;
+        for (hook, runs) in self.told("run_cnt:") {
+            counter(&mut encoder, &[("hook", hook)], runs)?;
+        }
+        Ok(())
+    }
+
+    #[expect(
+        clippy::cast_precision_loss,
+        reason = "years in ns are exact to the microsecond"
+    )]
+    fn run_time(&self, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
+        let mut encoder = encoder.encode_descriptor(
+            "hook_run_time",
+            "Time spent in a hook while the kernel's BPF statistics were on",
+            Some(&Unit::Seconds),
+            MetricType::Counter,
+        )?;
+        for (hook, run_time_ns) in self.told("run_time_ns:") {
+            seconds(&mut encoder, &[("hook", hook)], run_time_ns as f64 / 1e9)?;
+        }
+        Ok(())
+    }
+
+    /// What the kernel tells of each attached program in `/proc/self/fdinfo`.
+    fn told(&self, key: &str) -> impl Iterator<Item = (&'static str, u64)> {
+        self.hooks.iter().filter_map(move |hook| {
+            let program = hook.program.as_ref()?.as_raw_fd();
+            let info = fs::read_to_string(format!("/proc/self/fdinfo/{program}")).ok()?;
+            let value = info.lines().find_map(|line| line.strip_prefix(key))?;
+            Some((hook.name, value.trim().parse().ok()?))
+        })
+    }
+}
+
+/// Whether the kernel measures BPF programs.
+fn is_measured() -> bool {
+    fs::read_to_string(STATS_ENABLED).is_ok_and(|enabled| enabled.trim() != "0")
+}
+
+fn build_info(encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
+    let mut encoder = encoder.encode_descriptor(
+        "build_info",
+        "What is running; always 1",
+        None,
+        MetricType::Gauge,
+    )?;
+    let kernel = rustix::system::uname();
+    let labels = [
+        ("version", env!("CARGO_PKG_VERSION")),
+        ("arch", std::env::consts::ARCH),
+        ("kernel", &kernel.release().to_string_lossy()),
+    ];
+    encoder.encode_family(&labels)?.encode_gauge(&1_u64)
+}

@@ -1,0 +1,294 @@
+//! `/metrics`, `/healthz` and `/`, over HTTP.
+//!
+//! A thread of its own serves, so that no client holds up the observation. What clients can use is
+//! bounded: connections in number and time, headers in number, size and time. Where there are too
+//! many connections, the oldest gives way: a client that is slow on purpose cannot keep others out.
+
+use std::{
+    collections::VecDeque,
+    io,
+    net::{SocketAddr, TcpListener},
+    pin::pin,
+    sync::Arc,
+    thread,
+    time::Duration,
+};
+
+use anyhow::{Context as _, Result};
+use axum::{
+    Router,
+    extract::State,
+    http::{HeaderMap, StatusCode, header},
+    response::{Html, IntoResponse, Response},
+    routing::get,
+};
+use hyper::server::conn::http1;
+use hyper_util::{
+    rt::{TokioIo, TokioTimer},
+    service::TowerToHyperService,
+};
+use tokio::{
+    net::TcpStream,
+    sync::{oneshot, watch},
+    task::{AbortHandle, JoinSet},
+    time::{MissedTickBehavior, interval, sleep, timeout},
+};
+
+use crate::metrics::{Metrics, format::Format};
+
+/// Where `export` listens unless told otherwise.
+pub const DEFAULT_ADDRESS: &str = "127.0.0.1:9788";
+
+/// How many connections may be open.
+const CONNECTIONS: usize = 32;
+/// How long a connection may last.
+const CONNECTION_TIME: Duration = Duration::from_secs(60);
+/// How long a client may take to say what it wants.
+const HEADER_TIME: Duration = Duration::from_secs(5);
+/// How many headers it may send.
+const HEADERS: usize = 64;
+/// How many bytes of them.
+const HEADER_BYTES: usize = 16 << 10;
+/// How long open requests may take once the end was asked for.
+const DRAIN_TIME: Duration = Duration::from_secs(2);
+/// How often metrics are looked through for what is old.
+const TIDY_EVERY: Duration = Duration::from_millis(500);
+
+/// A listening socket.
+#[derive(Debug)]
+pub struct Bound {
+    listener: TcpListener,
+    address: SocketAddr,
+}
+
+impl Bound {
+    /// Listens on `address`, which is `HOST:PORT`.
+    ///
+    /// # Errors
+    ///
+    /// There is no such address, or its port is in use.
+    pub fn listen(address: &str) -> Result<Self> {
+        let what = || {
+            format!(
+                "cannot listen on {}",
+                crate::escape::Escaped(address.as_bytes())
+            )
+        };
+        let listener = TcpListener::bind(address).with_context(what)?;
+        listener.set_nonblocking(true).with_context(what)?;
+        let address = listener.local_addr().with_context(what)?;
+        Ok(Self { listener, address })
+    }
+
+    /// Where it listens.
+    #[must_use]
+    pub const fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// The same as an IPv4 address in the order of the network, as a number of the machine; 0 for
+    /// every address, and for one of IPv6.
+    #[must_use]
+    pub fn ipv4(&self) -> u32 {
+        match self.address {
+            SocketAddr::V4(address) => u32::from_ne_bytes(address.ip().octets()),
+            SocketAddr::V6(_) => 0,
+        }
+    }
+
+    /// Serves until the result is dropped or stopped.
+    ///
+    /// # Errors
+    ///
+    /// No thread can be started.
+    pub fn serve(self, metrics: Metrics) -> Result<Server> {
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()
+            .context("cannot start the runtime of the metrics")?;
+        let (stop, stopped) = oneshot::channel();
+        let address = self.address;
+        let thread = thread::Builder::new()
+            .name("metrics".to_owned())
+            .spawn(move || {
+                let served = runtime.block_on(serve(self.listener, metrics, stopped));
+                if let Err(error) = served {
+                    log::error!("metrics are served no more: {error}");
+                }
+            })
+            .context("cannot start the thread of the metrics")?;
+        Ok(Server {
+            address,
+            stop: Some(stop),
+            thread: Some(thread),
+        })
+    }
+}
+
+/// The running server.
+#[derive(Debug)]
+pub struct Server {
+    address: SocketAddr,
+    stop: Option<oneshot::Sender<()>>,
+    thread: Option<thread::JoinHandle<()>>,
+}
+
+impl Server {
+    /// Where the metrics are.
+    #[must_use]
+    pub fn url(&self) -> String {
+        format!("http://{}/metrics", self.address)
+    }
+}
+
+impl Drop for Server {
+    /// Takes no more requests, and waits for the open ones, but not for long.
+    fn drop(&mut self) {
+        drop(self.stop.take());
+        if let Some(thread) = self.thread.take()
+            && thread.join().is_err()
+        {
+            log::error!("the thread of the metrics has panicked");
+        }
+    }
+}
+
+async fn serve(
+    listener: TcpListener,
+    metrics: Metrics,
+    mut stop: oneshot::Receiver<()>,
+) -> io::Result<()> {
+    let listener = tokio::net::TcpListener::from_std(listener)?;
+    let metrics = Arc::new(metrics);
+    let router = router(Arc::clone(&metrics));
+    let mut connections = Connections::default();
+    let mut tidy = interval(TIDY_EVERY);
+    tidy.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    loop {
+        tokio::select! {
+            biased;
+            // Also where the sender is gone.
+            _ = &mut stop => break,
+            _ = tidy.tick() => metrics.tidy(),
+            accepted = listener.accept() => match accepted {
+                Ok((stream, _)) => connections.add(stream, router.clone()),
+                Err(error) => {
+                    // Out of descriptors, most likely: it does not get better by asking at once.
+                    log::warn!("cannot accept a connection: {error}");
+                    sleep(Duration::from_millis(100)).await;
+                }
+            },
+        }
+    }
+    drop(listener);
+    connections.drain().await;
+    Ok(())
+}
+
+/// The open connections.
+struct Connections {
+    tasks: JoinSet<()>,
+    /// Oldest first.
+    handles: VecDeque<AbortHandle>,
+    draining: watch::Sender<bool>,
+}
+
+impl Default for Connections {
+    fn default() -> Self {
+        Self {
+            tasks: JoinSet::new(),
+            handles: VecDeque::new(),
+            draining: watch::Sender::new(false),
+        }
+    }
+}
+
+impl Connections {
+    fn add(&mut self, stream: TcpStream, router: Router) {
+        while self.tasks.try_join_next().is_some() {}
+        self.handles.retain(|handle| !handle.is_finished());
+        if self.handles.len() >= CONNECTIONS
+            && let Some(oldest) = self.handles.pop_front()
+        {
+            oldest.abort();
+        }
+        let draining = self.draining.subscribe();
+        let handle = self.tasks.spawn(async move {
+            let served = timeout(CONNECTION_TIME, connection(stream, router, draining)).await;
+            if served.is_err() {
+                log::debug!("a connection took too long");
+            }
+        });
+        self.handles.push_back(handle);
+    }
+
+    async fn drain(mut self) {
+        self.draining.send_replace(true);
+        let all = async { while self.tasks.join_next().await.is_some() {} };
+        if timeout(DRAIN_TIME, all).await.is_err() {
+            log::debug!("some connections did not end in time");
+        }
+    }
+}
+
+async fn connection(stream: TcpStream, router: Router, mut draining: watch::Receiver<bool>) {
+    let connection = http1::Builder::new()
+        .timer(TokioTimer::new())
+        .header_read_timeout(HEADER_TIME)
+        .max_headers(HEADERS)
+        .max_buf_size(HEADER_BYTES)
+        .serve_connection(TokioIo::new(stream), TowerToHyperService::new(router));
+    let mut connection = pin!(connection);
+    let ended = tokio::select! {
+        ended = connection.as_mut() => Some(ended),
+        // The only change there is.
+        _ = draining.changed() => None,
+    };
+    let ended = match ended {
+        Some(ended) => ended,
+        None => {
+            connection.as_mut().graceful_shutdown();
+            connection.await
+        }
+    };
+    if let Err(error) = ended {
+        log::debug!("a connection ended: {error}");
+    }
+}
+
+fn router(metrics: Arc<Metrics>) -> Router {
+    Router::new()
+        .route("/", get(landing))
+        .route("/healthz", get(async || "ok\n"))
+        .route("/metrics", get(serve_metrics))
+        .with_state(metrics)
+}
+
+async fn landing() -> Html<&'static str> {
+    Html(concat!(
+        "<!DOCTYPE html>\n<html lang=\"en\">\n<head><title>connect-observer</title></head>\n<body>\n",
+        "<h1>connect-observer ",
+        env!("CARGO_PKG_VERSION"),
+        "</h1>\n<p>Exact counts of every connect(2) of this host.</p>\n<ul>\n",
+        "<li><a href=\"/metrics\">/metrics</a>: for Prometheus</li>\n",
+        "<li><a href=\"/healthz\">/healthz</a>: whether this runs</li>\n",
+        "</ul>\n</body>\n</html>\n"
+    ))
+}
+
+async fn serve_metrics(State(metrics): State<Arc<Metrics>>, headers: HeaderMap) -> Response {
+    let accept: Vec<_> = headers
+        .get_all(header::ACCEPT)
+        .iter()
+        .filter_map(|value| value.to_str().ok())
+        .collect();
+    let format = Format::preferred(&accept.join(","));
+    match metrics.encode(format) {
+        Ok(text) => ([(header::CONTENT_TYPE, format.content_type())], text).into_response(),
+        Err(_said) => (
+            StatusCode::INTERNAL_SERVER_ERROR,
+            "the counters cannot be read; the log says why\n",
+        )
+            .into_response(),
+    }
+}

@@ -1,0 +1,207 @@
+//! What is counted is what was called, exactly.
+
+use std::collections::BTreeMap;
+
+use anyhow::{Result, ensure};
+
+use crate::{
+    agent::Agent,
+    prometheus::Prometheus,
+    support::scratch::Scratch,
+    workload::{self, ANY_ERRNO, FIRST_EACH, FIRST_FAMILIES, FLOOD, MIXED},
+};
+
+const CONNECTS: &str = "connect_observer_connects_total";
+const LOST: &str = "connect_observer_events_lost_total";
+
+/// What a call came to, by its errno.
+fn result(errno: &str) -> &'static str {
+    match errno {
+        "none" => "success",
+        "EINPROGRESS" => "in_progress",
+        _ => "failure",
+    }
+}
+
+/// A family as histograms have it.
+fn coarse(family: &str) -> &str {
+    match family {
+        "inet" | "inet6" | "unix" => family,
+        _ => "other",
+    }
+}
+
+/// Sums of [`MIXED`] by what a call is filed under.
+fn expected(key: impl Fn(&str, &str) -> String) -> BTreeMap<String, u64> {
+    let mut sums = BTreeMap::new();
+    for (family, errno, count) in MIXED {
+        *sums.entry(key(family, errno)).or_default() += count;
+    }
+    sums
+}
+
+pub(crate) fn prometheus() -> Result<()> {
+    const UID: u32 = 61_001;
+    let scratch = Scratch::new()?;
+    let agent = Agent::export(&scratch, UID, &[])?;
+    let prometheus = Prometheus::start(&scratch, &[])?;
+    for round in 1..=2 {
+        workload::run("mixed", UID)?;
+        prometheus.await_scrape()?;
+        let times_round = |mut counts: BTreeMap<String, u64>| {
+            counts.values_mut().for_each(|count| *count *= round);
+            counts
+        };
+        // One label of both, as a query gives back.
+        let join = |labels: &str, metric: &str| {
+            format!("sum by (key) (label_join({metric}, \"key\", \" \", {labels}))")
+        };
+        for (query, key) in [
+            (
+                join("\"family\", \"errno\"", CONNECTS),
+                (|family, errno| format!("{family} {errno}")) as fn(&str, &str) -> String,
+            ),
+            (
+                join(
+                    "\"family\", \"result\"",
+                    "connect_observer_connect_duration_seconds_count",
+                ),
+                |family, errno| format!("{} {}", coarse(family), result(errno)),
+            ),
+            (
+                join(
+                    "\"family\", \"result\"",
+                    "connect_observer_connect_duration_seconds_bucket{le=\"+Inf\"}",
+                ),
+                |family, errno| format!("{} {}", coarse(family), result(errno)),
+            ),
+        ] {
+            let (counted, made) = (prometheus.by("key", &query)?, times_round(expected(key)));
+            ensure!(counted == made, "{query}: {counted:?}, made {made:?}");
+        }
+        let lost = prometheus.by("reason", LOST)?;
+        ensure!(lost.len() == 7, "not every reason is there: {lost:?}");
+        ensure!(lost.values().all(|&lost| lost == 0), "{lost:?}");
+    }
+    let said = agent.end()?;
+    let made = 2 * MIXED.iter().map(|(_, _, count)| count).sum::<u64>();
+    ensure!(said.contains(&format!("totals: events {made}, ")), "{said}");
+    Ok(())
+}
+
+pub(crate) fn native() -> Result<()> {
+    const UID: u32 = 61_002;
+    let scratch = Scratch::new()?;
+    let agent = Agent::export(&scratch, UID, &[])?;
+    let prometheus = Prometheus::start(&scratch, &["--enable-feature=native-histograms"])?;
+    workload::run("mixed", UID)?;
+    prometheus.await_scrape()?;
+    let query = "histogram_count(sum by (result) (connect_observer_connect_duration_seconds))";
+    let counted = prometheus.by("result", query)?;
+    let made = expected(|_, errno| result(errno).to_owned());
+    ensure!(counted == made, "{counted:?}, made {made:?}");
+    // In its buckets too, not only by its count.
+    let query = "histogram_fraction(0, 1000, sum(connect_observer_connect_duration_seconds))";
+    let fraction = prometheus.query(query)?;
+    ensure!(
+        matches!(fraction[..], [(_, fraction)] if fraction == 1.0),
+        "{fraction:?}"
+    );
+    agent.end()?;
+    Ok(())
+}
+
+/// `run` observes its command and nobody else, by ancestry and not by user.
+pub(crate) fn run() -> Result<()> {
+    let scratch = Scratch::new()?;
+    let events = scratch.file("events");
+    let mut words = vec!["run", "--listen", "127.0.0.1:9788", "--output", "json"];
+    let events = events.to_string_lossy();
+    words.extend(["--output-file", &events, "--", "sh", "-c"]);
+    // Stays until the metrics have been looked at.
+    let workload = workload::words("mixed", 0)?.join(" ");
+    let (done, go) = (scratch.file("done"), scratch.file("go"));
+    let script = format!(
+        "{workload} && touch {} && while ! test -e {}; do sleep 0.01; done",
+        done.display(),
+        go.display()
+    );
+    words.push(&script);
+    let mut agent = Agent::start(&scratch, &words, &[])?;
+    agent.says("note: metrics on http://127.0.0.1:9788/metrics")?;
+    workload::run("one", 0)?;
+    crate::support::scratch::await_mark(scratch.path(), "done")?;
+    let counted = agent.metrics()?;
+    crate::support::scratch::mark(scratch.path(), "go")?;
+    for (family, errno, count) in MIXED {
+        let labels = [
+            &format!("family=\"{family}\"")[..],
+            &format!("errno=\"{errno}\""),
+        ];
+        let counted = counted.sum(CONNECTS, &labels);
+        ensure!(counted == *count, "{labels:?}: {counted}, made {count}");
+    }
+    agent.succeed()?;
+    Ok(())
+}
+
+pub(crate) fn flood() -> Result<()> {
+    const UID: u32 = 61_003;
+    /// Records that the smallest ring buffer has room for.
+    const ROOM: u64 = (64 << 10) / 224;
+    let scratch = Scratch::new()?;
+    let events = scratch.file("events");
+    let events = events.to_string_lossy();
+    let options = ["--output", "json", "-o", &events, "--ring-kib", "64"];
+    let agent = Agent::export(&scratch, UID, &options)?;
+    workload::run("flood", UID)?;
+    let counted = agent.metrics()?.sum(CONNECTS, &[]);
+    ensure!(counted == FLOOD, "{counted} counted, {FLOOD} made");
+    let said = agent.end()?;
+    let totals = said.lines().find(|line| line.starts_with("totals: "));
+    let number = |name: &str| -> Result<u64> {
+        let text = totals.and_then(|totals| totals.split_once(name));
+        let digits = text.map_or("", |(_, text)| text);
+        let end = digits.find(|char: char| !char.is_ascii_digit());
+        Ok(digits[..end.unwrap_or(digits.len())].parse()?)
+    };
+    let (seen, lost) = (number("events ")?, number(", lost ")?);
+    ensure!(seen + lost == FLOOD, "{FLOOD} made: {said}");
+    ensure!(lost > 10 * ROOM, "only {lost} lost");
+    Ok(())
+}
+
+pub(crate) fn first_of_kind() -> Result<()> {
+    const UID: u32 = 61_004;
+    let scratch = Scratch::new()?;
+    let agent = Agent::export(&scratch, UID, &[])?;
+    workload::run("first", UID)?;
+    let metrics = agent.metrics()?;
+    let counted = metrics.of(CONNECTS, &["errno=\"EBADF\""]);
+    ensure!(
+        counted.len() == FIRST_FAMILIES.len()
+            && counted
+                .iter()
+                .all(|&(_, count)| crate::agent::whole(count) == FIRST_EACH),
+        "{counted:?}"
+    );
+    agent.end()?;
+    Ok(())
+}
+
+/// Any process can return any errno to itself: those without a name share a series.
+pub(crate) fn any_errno() -> Result<()> {
+    const UID: u32 = 61_005;
+    let scratch = Scratch::new()?;
+    let agent = Agent::export(&scratch, UID, &["--label", "process"])?;
+    workload::run("errnos", UID)?;
+    let metrics = agent.metrics()?;
+    let series = metrics.of(CONNECTS, &[]);
+    let sum = metrics.sum(CONNECTS, &[]);
+    ensure!(sum == ANY_ERRNO.into(), "{sum} counted: {series:?}");
+    ensure!(series.len() == 133 + 1, "{} series", series.len());
+    let other = metrics.sum(CONNECTS, &["errno=\"other\""]);
+    ensure!(other == u64::from(ANY_ERRNO) - 133, "{other} others");
+    agent.end()?;
+    Ok(())
+}

@@ -1,0 +1,138 @@
+//! Labels that processes choose: bounded, true, and harmless.
+
+use anyhow::{Result, ensure};
+
+use crate::{
+    agent::{Agent, Metrics},
+    prometheus::Prometheus,
+    support::{scratch::Scratch, truth::escape, wait},
+    workload::{self, HOSTILE, HOSTILE_EACH, NAMES, PORTS},
+};
+
+const LABELLED: &str = "connect_observer_labelled_connects_total";
+const OVERFLOW: &str = "connect_observer_series_overflow_total";
+/// The cap of these tests.
+const CAP: u64 = 500;
+/// How much the agent's memory may grow in a flood of labels: what a scrape of so many series needs,
+/// and what the allocator keeps of it.
+const GROWTH_KIB: u64 = 4 << 10;
+
+/// Every call is in a series or in the overflow, and there are no more series than allowed.
+fn assert_capped(metrics: &Metrics, made: u64) -> Result<()> {
+    let series = metrics.of(LABELLED, &[]);
+    ensure!(
+        series.len() as u64 == CAP + 1,
+        "{} series, cap {CAP}",
+        series.len()
+    );
+    let (sum, overflow) = (metrics.sum(LABELLED, &[]), metrics.sum(OVERFLOW, &[]));
+    ensure!(sum == made, "{sum} counted, {made} made");
+    let shown = metrics.sum(LABELLED, &["overflow=\"true\""]);
+    ensure!(
+        overflow == shown && overflow == made - CAP,
+        "{overflow} and {shown} beyond the cap"
+    );
+    let total = metrics.sum("connect_observer_connects_total", &[]);
+    ensure!(total == made, "{total} in total, {made} made");
+    Ok(())
+}
+
+fn assert_flat(uid: u32, label: &str, play: &str, made: u64) -> Result<()> {
+    let scratch = Scratch::new()?;
+    let options = ["--label", label, "--max-series", "500"];
+    let agent = Agent::export(&scratch, uid, &options)?;
+    agent.metrics()?;
+    let before = agent.memory_kib("VmRSS:")?;
+    workload::run(play, uid)?;
+    assert_capped(&agent.metrics()?, made)?;
+    let after = agent.memory_kib("VmHWM:")?;
+    ensure!(
+        after < before + GROWTH_KIB,
+        "memory was {before} KiB, and is {after} KiB"
+    );
+    eprintln!("{play}: memory {before} KiB before, at most {after} KiB after {made} calls");
+    agent.end()?;
+    Ok(())
+}
+
+pub(crate) fn names() -> Result<()> {
+    assert_flat(61_011, "process", "names", NAMES)
+}
+
+pub(crate) fn ports() -> Result<()> {
+    assert_flat(61_012, "peer-port,peer-address", "ports", PORTS.into())
+}
+
+pub(crate) fn hostile() -> Result<()> {
+    const UID: u32 = 61_013;
+    let scratch = Scratch::new()?;
+    let agent = Agent::export(&scratch, UID, &["--label", "process,peer-address"])?;
+    let prometheus = Prometheus::start(&scratch, &[])?;
+    workload::run("hostile", UID)?;
+    prometheus.await_scrape()?;
+    let counted = prometheus.query(LABELLED)?;
+    ensure!(counted.len() == HOSTILE.len(), "{counted:?}");
+    for (name, path) in HOSTILE {
+        let (name, path) = (shown(name), shown(path));
+        let found = counted.iter().find(|(labels, _)| {
+            labels.get("process") == Some(&name) && labels.get("peer_address") == Some(&path)
+        });
+        ensure!(
+            found.is_some_and(|&(_, count)| crate::agent::whole(count) == HOSTILE_EACH),
+            "no {name} to {path} in {counted:?}"
+        );
+    }
+    // Nothing of it has become a series, a label or a value of something else.
+    let total = prometheus.query("sum(connect_observer_connects_total)")?;
+    let made = HOSTILE_EACH * HOSTILE.len() as u64;
+    ensure!(
+        matches!(total[..], [(_, total)] if crate::agent::whole(total) == made),
+        "{total:?}"
+    );
+    agent.end()?;
+    Ok(())
+}
+
+/// As the contract shows bytes. Only some of these cases are printable beyond ASCII.
+fn shown(bytes: &[u8]) -> String {
+    let text = str::from_utf8(bytes).unwrap_or_default();
+    if text.contains(['µ', 'ä']) {
+        text.to_owned()
+    } else {
+        escape(bytes)
+    }
+}
+
+pub(crate) fn ttl() -> Result<()> {
+    const UID: u32 = 61_014;
+    let scratch = Scratch::new()?;
+    let options = ["--label", "process", "--series-ttl", "0.5"];
+    let agent = Agent::export(&scratch, UID, &options)?;
+    for _ in 0..2 {
+        workload::run("one", UID)?;
+        let counted = agent.metrics()?.sum(LABELLED, &[]);
+        ensure!(counted == 1, "{counted} counted");
+        wait::until_true("the series to go away", || {
+            Ok(agent.metrics()?.of(LABELLED, &[]).is_empty())
+        })?;
+    }
+    let total = agent.metrics()?.sum("connect_observer_connects_total", &[]);
+    ensure!(total == 2, "{total} in total");
+    agent.end()?;
+    Ok(())
+}
+
+/// Whoever scrapes connects to the agent: no series for that, but a count.
+pub(crate) fn own_port() -> Result<()> {
+    const UID: u32 = 61_015;
+    let scratch = Scratch::new()?;
+    let agent = Agent::export(&scratch, UID, &["--label", "peer-port"])?;
+    workload::run("own_port", UID)?;
+    let metrics = agent.metrics()?;
+    let labelled = metrics.sum(LABELLED, &[]);
+    ensure!(labelled == 2, "{labelled} by label");
+    let total = metrics.sum("connect_observer_connects_total", &[]);
+    ensure!(total == 7, "{total} in total");
+    agent.end()?;
+    Ok(())
+}
