@@ -34,6 +34,24 @@ pub(crate) struct End {
 /// Counts a call and emits its record, unless a filter says no, and lets go of its attempt.
 #[inline(always)]
 pub(crate) fn report(id: TaskId, call: &Call, end: End) {
+    let TaskId { pid, tid } = id;
+    let id = u64::from(pid) << 32 | u64::from(tid);
+    report_over(id, call, end.ret, end.at_ns, end.killed.into());
+}
+
+/// A function of its own, as a call can be over in many places, some of them in loops: the verifier
+/// would follow every way through this together with every way through each of them.
+#[inline(never)]
+fn report_over(id: u64, call: &Call, ret: i64, at_ns: u64, killed: u64) {
+    let id = TaskId {
+        pid: (id >> 32) as u32,
+        tid: id as u32,
+    };
+    let end = End {
+        ret,
+        at_ns,
+        killed: killed as u8,
+    };
     let done = settlement::at_the_end_of(call, end);
     if filter::call(call, end.ret) {
         count::connect(id, call, end, VIA_SYSCALL, transport(call, done));
