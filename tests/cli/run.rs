@@ -258,8 +258,7 @@ fn waits_for_the_command_after_its_time() {
 #[test]
 fn waits_for_the_command_when_nobody_reads_any_more() {
     let (reader, writer) = pipe().unwrap();
-    let script =
-        format!("wait_for_go(); {THREE}; say('made', sys.stderr); wait_for_go(); sys.exit(5)");
+    let script = format!("wait_for_go(); {THREE}; say('made', 2); wait_for_go(); sys.exit(5)");
     let mut command = agent(["run", "--"]);
     command.args(connecting(&script));
     let mut running = Running::start_to(command.stdin(Stdio::piped()), writer);
