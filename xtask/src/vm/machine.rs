@@ -77,7 +77,7 @@ struct Machine {
 
 impl Machine {
     fn start(kernel: &Kernel, initrd: &Path) -> Result<Self> {
-        let console = initrd.with_extension("console");
+        let console = initrd.with_file_name(format!("console-{}", kernel.series));
         File::create(&console).with_context(|| format!("cannot write {}", console.display()))?;
         let mut qemu = qemu(kernel, initrd, &console);
         let mut process = qemu.spawn().with_context(|| cannot_start(&qemu))?;
