@@ -92,9 +92,6 @@ pub struct Run {
 /// `export`: what to count, where to serve it, and whether to write events as well.
 #[derive(Debug, Args)]
 pub struct Export {
-    /// Where to serve metrics and, for more, see below.
-    #[command(flatten)]
-    pub serving: Serving,
     /// Write events to standard output as well; without this, the kernel makes no records at all.
     #[arg(long, value_enum, value_name = "FORMAT")]
     pub output: Option<Format>,
@@ -111,6 +108,9 @@ pub struct Export {
     /// Which kernel hooks to use.
     #[arg(long, value_enum, default_value_t = Hooks::Auto, value_name = "HOOKS")]
     pub hooks: Hooks,
+    /// Where to serve metrics, and which.
+    #[command(flatten)]
+    pub serving: Serving,
     /// Whom and what to count.
     #[command(flatten)]
     pub filters: Filters,

@@ -72,10 +72,10 @@ impl Notifier {
 }
 
 /// A path, or an abstract name with `@` for its NUL.
-fn socket(name: OsString) -> Option<(UnixDatagram, SocketAddr)> {
+fn socket(name: &OsStr) -> Option<(UnixDatagram, SocketAddr)> {
     let address = match name.as_bytes() {
         [b'@', name @ ..] => SocketAddr::from_abstract_name(name),
-        _ => SocketAddr::from_pathname(Path::new(&name)),
+        _ => SocketAddr::from_pathname(Path::new(name)),
     };
     let socket = UnixDatagram::unbound().and_then(|socket| {
         socket.set_nonblocking(true)?;

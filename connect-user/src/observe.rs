@@ -156,6 +156,7 @@ async fn observe(options: &Options, words: &[OsString]) -> Result<ExitCode> {
             ));
         }
     }
+    session.notifier.stopping();
     // From here on nothing new comes, so what is drained and counted is all there is.
     drop(attached);
     session.end()?;

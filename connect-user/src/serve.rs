@@ -19,7 +19,7 @@ use axum::{
     Router,
     extract::State,
     http::{HeaderMap, StatusCode, header},
-    response::{Html, IntoResponse, Response},
+    response::{Html, IntoResponse as _, Response},
     routing::get,
 };
 use hyper::server::conn::http1;
@@ -29,8 +29,8 @@ use hyper_util::{
 };
 use tokio::{
     net::TcpStream,
-    sync::{oneshot, watch},
-    task::{AbortHandle, JoinSet},
+    sync::{Semaphore, oneshot, watch},
+    task::{AbortHandle, JoinSet, spawn_blocking},
     time::{MissedTickBehavior, interval, sleep, timeout},
 };
 
@@ -89,7 +89,7 @@ impl Bound {
     /// The same as an IPv4 address in the order of the network, as a number of the machine; 0 for
     /// every address, and for one of IPv6.
     #[must_use]
-    pub fn ipv4(&self) -> u32 {
+    pub const fn ipv4(&self) -> u32 {
         match self.address {
             SocketAddr::V4(address) => u32::from_ne_bytes(address.ip().octets()),
             SocketAddr::V6(_) => 0,
@@ -104,6 +104,7 @@ impl Bound {
     pub fn serve(self, metrics: Metrics) -> Result<Server> {
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_all()
+            .max_blocking_threads(1)
             .build()
             .context("cannot start the runtime of the metrics")?;
         let (stop, stopped) = oneshot::channel();
@@ -244,24 +245,47 @@ async fn connection(stream: TcpStream, router: Router, mut draining: watch::Rece
         // The only change there is.
         _ = draining.changed() => None,
     };
-    let ended = match ended {
-        Some(ended) => ended,
-        None => {
-            connection.as_mut().graceful_shutdown();
-            connection.await
-        }
+    let ended = if let Some(ended) = ended {
+        ended
+    } else {
+        connection.as_mut().graceful_shutdown();
+        connection.await
     };
     if let Err(error) = ended {
         log::debug!("a connection ended: {error}");
     }
 }
 
+/// Metrics are read and written for one client at a time, and beside the thread that accepts others.
+#[derive(Clone)]
+struct Source {
+    metrics: Arc<Metrics>,
+    turn: Arc<Semaphore>,
+}
+
+impl Source {
+    async fn encode(self, format: Format) -> Result<Vec<u8>> {
+        // A client that goes away while it waits leaves nothing behind.
+        let turn = self.turn.acquire_owned().await?;
+        let encoded = spawn_blocking(move || {
+            let encoded = self.metrics.encode(format);
+            drop(turn);
+            encoded
+        });
+        Ok(encoded.await??)
+    }
+}
+
 fn router(metrics: Arc<Metrics>) -> Router {
+    let source = Source {
+        metrics,
+        turn: Arc::new(Semaphore::new(1)),
+    };
     Router::new()
         .route("/", get(landing))
         .route("/healthz", get(async || "ok\n"))
         .route("/metrics", get(serve_metrics))
-        .with_state(metrics)
+        .with_state(source)
 }
 
 async fn landing() -> Html<&'static str> {
@@ -276,19 +300,19 @@ async fn landing() -> Html<&'static str> {
     ))
 }
 
-async fn serve_metrics(State(metrics): State<Arc<Metrics>>, headers: HeaderMap) -> Response {
+async fn serve_metrics(State(source): State<Source>, headers: HeaderMap) -> Response {
     let accept: Vec<_> = headers
         .get_all(header::ACCEPT)
         .iter()
         .filter_map(|value| value.to_str().ok())
         .collect();
     let format = Format::preferred(&accept.join(","));
-    match metrics.encode(format) {
+    match source.encode(format).await {
         Ok(text) => ([(header::CONTENT_TYPE, format.content_type())], text).into_response(),
-        Err(_said) => (
-            StatusCode::INTERNAL_SERVER_ERROR,
-            "the counters cannot be read; the log says why\n",
-        )
-            .into_response(),
+        Err(error) => {
+            log::error!("no metrics: {error:#}");
+            let body = "the counters cannot be read; the log says why\n";
+            (StatusCode::INTERNAL_SERVER_ERROR, body).into_response()
+        }
     }
 }

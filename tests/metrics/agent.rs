@@ -88,8 +88,19 @@ impl Agent {
         Metrics::read(&body)
     }
 
-    /// A line of `/proc/PID/status`, in KiB.
-    pub(crate) fn memory_kib(&self, line: &str) -> Result<u64> {
+    /// Its memory now, in KiB; the peak is measured from here on.
+    pub(crate) fn memory_kib(&self) -> Result<u64> {
+        let pid = self.process.pid()?.as_raw_nonzero();
+        fs::write(format!("/proc/{pid}/clear_refs"), "5")?;
+        self.status_kib("VmRSS:")
+    }
+
+    /// The most memory since [`Self::memory_kib`], in KiB.
+    pub(crate) fn peak_memory_kib(&self) -> Result<u64> {
+        self.status_kib("VmHWM:")
+    }
+
+    fn status_kib(&self, line: &str) -> Result<u64> {
         let pid = self.process.pid()?.as_raw_nonzero();
         let status = fs::read_to_string(format!("/proc/{pid}/status"))?;
         let line = status.lines().find_map(|known| known.strip_prefix(line));

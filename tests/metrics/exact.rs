@@ -198,7 +198,7 @@ pub(crate) fn any_errno() -> Result<()> {
     let metrics = agent.metrics()?;
     let series = metrics.of(CONNECTS, &[]);
     let sum = metrics.sum(CONNECTS, &[]);
-    ensure!(sum == ANY_ERRNO.into(), "{sum} counted: {series:?}");
+    ensure!(sum == u64::from(ANY_ERRNO), "{sum} counted: {series:?}");
     ensure!(series.len() == 133 + 1, "{} series", series.len());
     let other = metrics.sum(CONNECTS, &["errno=\"other\""]);
     ensure!(other == u64::from(ANY_ERRNO) - 133, "{other} others");

@@ -42,10 +42,10 @@ fn assert_flat(uid: u32, label: &str, play: &str, made: u64) -> Result<()> {
     let options = ["--label", label, "--max-series", "500"];
     let agent = Agent::export(&scratch, uid, &options)?;
     agent.metrics()?;
-    let before = agent.memory_kib("VmRSS:")?;
+    let before = agent.memory_kib()?;
     workload::run(play, uid)?;
     assert_capped(&agent.metrics()?, made)?;
-    let after = agent.memory_kib("VmHWM:")?;
+    let after = agent.peak_memory_kib()?;
     ensure!(
         after < before + GROWTH_KIB,
         "memory was {before} KiB, and is {after} KiB"

@@ -68,7 +68,8 @@ impl Prometheus {
     pub(crate) fn await_scrape(&self) -> Result<()> {
         let now = SystemTime::now().duration_since(UNIX_EPOCH)?.as_secs_f64();
         wait::until_true("a scrape", || {
-            let scraped = self.query("max(timestamp(up == 1))")?;
+            // Of the series itself, as the timestamp of an expression is that of the query.
+            let scraped = self.query("max(timestamp(connect_observer_build_info))")?;
             Ok(scraped.iter().any(|&(_, at)| at > now))
         })
     }

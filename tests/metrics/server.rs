@@ -87,7 +87,7 @@ pub(crate) fn slow_clients() -> Result<()> {
     let events = events.to_string_lossy();
     let agent = Agent::export(&scratch, UID, &["--output", "json", "-o", &events])?;
     agent.metrics()?;
-    let before = agent.memory_kib("VmRSS:")?;
+    let before = agent.memory_kib()?;
     let mut clients = Vec::new();
     for number in 0..300 {
         let mut client = TcpStream::connect(ADDRESS)?;
@@ -124,7 +124,7 @@ pub(crate) fn slow_clients() -> Result<()> {
             .filter(|line| line.contains(r#""event":"connect""#));
         Ok(connects.count() as u64 == made)
     })?;
-    let after = agent.memory_kib("VmHWM:")?;
+    let after = agent.peak_memory_kib()?;
     ensure!(
         after < before + (16 << 10),
         "memory was {before} KiB, and is {after} KiB"

@@ -122,7 +122,7 @@ impl Counters {
 
     fn failures(&self) -> Result<Failures, MapError> {
         let mut failures = Vec::new();
-        for entry in self.failures.iter() {
+        for entry in &self.failures {
             let (failure, per_cpu) = entry?;
             failures.push((failure, sum(&per_cpu)));
         }
@@ -523,9 +523,10 @@ mod tests {
         let mut accumulated = 0;
         for (bound, count) in buckets {
             accumulated += count;
-            let expected = BOUNDS_NS
-                .iter()
-                .filter(|&&upper| upper as f64 / SECOND_NS <= bound);
+            let upper_ns = (bound * SECOND_NS).round();
+            let expected = BOUNDS_NS.iter().filter(|&&upper| {
+                Duration::from_nanos(upper).as_secs_f64() * SECOND_NS <= upper_ns
+            });
             let above = usize::from(bound == f64::INFINITY);
             assert_eq!(accumulated, (expected.count() + above) as u64, "{bound}");
         }

@@ -1,5 +1,5 @@
 //! The agent as a process, under the names that all exporters use, without a prefix
-//! (prometheus.io/docs/instrumenting/writing_clientlibs, "Process metrics").
+//! ("Process metrics" in "Writing client libraries", prometheus.io).
 
 use std::{fmt, fs};
 
