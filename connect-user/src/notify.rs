@@ -5,7 +5,7 @@
 
 use std::{
     env,
-    ffi::OsString,
+    ffi::OsStr,
     os::{
         linux::net::SocketAddrExt as _,
         unix::{
@@ -38,7 +38,7 @@ impl Notifier {
             .filter(|_| for_us)
             .map(|microseconds| Duration::from_micros(microseconds) / 2);
         Self {
-            to: env::var_os("NOTIFY_SOCKET").and_then(socket),
+            to: env::var_os("NOTIFY_SOCKET").and_then(|name| socket(&name)),
             every,
             last: Instant::now(),
         }

@@ -12,7 +12,7 @@ use connect_observer::{
     attach::{Attached, Plan, Scope, attach, outcomes},
     cli::{self, Cli},
     collect::Collector,
-    preflight,
+    metrics, preflight,
 };
 use rustix::thread::gettid;
 
@@ -74,6 +74,7 @@ fn begin() -> (Attached, Collector) {
         outcomes: &outcomes(&tracefs),
         sockets: true,
         settled_only: false,
+        metrics: metrics::Plan::RECORDS,
     };
     attach(&tracefs, plan).unwrap()
 }

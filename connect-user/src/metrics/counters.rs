@@ -498,6 +498,8 @@ fn split(histogram: &Histogram, bounds: impl Iterator<Item = u64>) -> impl Itera
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
 
     /// One duration in each bucket.
