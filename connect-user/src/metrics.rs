@@ -82,7 +82,7 @@ impl Plan {
 
     /// Size of the ring buffer in bytes: as asked for, or as small as can be.
     #[must_use]
-    pub fn ring_bytes(&self, asked_kib: u32) -> u32 {
+    pub const fn ring_bytes(&self, asked_kib: u32) -> u32 {
         if self.counting.records == 0 {
             UNUSED_RING_BYTES
         } else {

@@ -5,7 +5,7 @@
 
 use std::{
     env,
-    ffi::OsString,
+    ffi::OsStr,
     os::{
         linux::net::SocketAddrExt as _,
         unix::{
@@ -38,7 +38,7 @@ impl Notifier {
             .filter(|_| for_us)
             .map(|microseconds| Duration::from_micros(microseconds) / 2);
         Self {
-            to: env::var_os("NOTIFY_SOCKET").and_then(socket),
+            to: env::var_os("NOTIFY_SOCKET").and_then(|name| socket(&name)),
             every,
             last: Instant::now(),
         }
@@ -72,10 +72,10 @@ impl Notifier {
 }
 
 /// A path, or an abstract name with `@` for its NUL.
-fn socket(name: OsString) -> Option<(UnixDatagram, SocketAddr)> {
+fn socket(name: &OsStr) -> Option<(UnixDatagram, SocketAddr)> {
     let address = match name.as_bytes() {
         [b'@', name @ ..] => SocketAddr::from_abstract_name(name),
-        _ => SocketAddr::from_pathname(Path::new(&name)),
+        _ => SocketAddr::from_pathname(Path::new(name)),
     };
     let socket = UnixDatagram::unbound().and_then(|socket| {
         socket.set_nonblocking(true)?;

@@ -19,7 +19,7 @@ use axum::{
     Router,
     extract::State,
     http::{HeaderMap, StatusCode, header},
-    response::{Html, IntoResponse, Response},
+    response::{Html, IntoResponse as _, Response},
     routing::get,
 };
 use hyper::server::conn::http1;
@@ -89,7 +89,7 @@ impl Bound {
     /// The same as an IPv4 address in the order of the network, as a number of the machine; 0 for
     /// every address, and for one of IPv6.
     #[must_use]
-    pub fn ipv4(&self) -> u32 {
+    pub const fn ipv4(&self) -> u32 {
         match self.address {
             SocketAddr::V4(address) => u32::from_ne_bytes(address.ip().octets()),
             SocketAddr::V6(_) => 0,
@@ -245,12 +245,11 @@ async fn connection(stream: TcpStream, router: Router, mut draining: watch::Rece
         // The only change there is.
         _ = draining.changed() => None,
     };
-    let ended = match ended {
-        Some(ended) => ended,
-        None => {
-            connection.as_mut().graceful_shutdown();
-            connection.await
-        }
+    let ended = if let Some(ended) = ended {
+        ended
+    } else {
+        connection.as_mut().graceful_shutdown();
+        connection.await
     };
     if let Err(error) = ended {
         log::debug!("a connection ended: {error}");

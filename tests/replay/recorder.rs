@@ -10,6 +10,7 @@ use connect_observer::{
     attach::{Attached, Scope, attach},
     cli::{self, Cli},
     collect::Collector,
+    metrics::Plan,
     preflight,
 };
 use rustix::thread::gettid;
@@ -53,7 +54,14 @@ fn begin() -> (Attached, Collector) {
         panic!("not what was typed: {cli:?}");
     };
     let tracefs = preflight::require().unwrap();
-    attach(&tracefs, &options.filters, options.capacity, Scope::Lineage).unwrap()
+    attach(
+        &tracefs,
+        &options.filters,
+        options.capacity,
+        Scope::Lineage,
+        Plan::RECORDS,
+    )
+    .unwrap()
 }
 
 fn run(mut attached: Attached, mut collector: Collector) -> (Vec<String>, Vec<Vec<u8>>) {

@@ -110,7 +110,7 @@ impl Counters {
 
     fn failures(&self) -> Result<Failures, MapError> {
         let mut failures = Vec::new();
-        for entry in self.failures.iter() {
+        for entry in &self.failures {
             let (failure, per_cpu) = entry?;
             failures.push((failure, sum(&per_cpu)));
         }
@@ -484,6 +484,7 @@ fn split(histogram: &Histogram, bounds: impl Iterator<Item = u64>) -> impl Itera
 }
 
 #[cfg(test)]
+#[expect(clippy::cast_precision_loss, reason = "bounds are at most 130 s")]
 mod tests {
     use super::*;
 

@@ -1,5 +1,5 @@
 //! The agent as a process, under the names that all exporters use, without a prefix
-//! (prometheus.io/docs/instrumenting/writing_clientlibs, "Process metrics").
+//! ("Process metrics" in `prometheus.io/docs/instrumenting/writing_clientlibs`).
 
 use std::{fmt, fs};
 

@@ -2,7 +2,7 @@
 
 use std::{
     fmt, io,
-    os::fd::{AsFd, OwnedFd},
+    os::fd::{AsFd as _, OwnedFd},
     ptr,
     sync::atomic::{AtomicU64, Ordering::Relaxed},
 };
