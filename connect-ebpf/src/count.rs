@@ -6,6 +6,11 @@
 //! The functions that do the work are not inlined: a call is over in several places, and each would
 //! have a copy.
 
+#![expect(
+    clippy::indexing_slicing,
+    reason = "indices are masked; were one not, the verifier would refuse the object"
+)]
+
 use aya_ebpf::{
     Global,
     helpers::{
@@ -436,14 +441,14 @@ fn set_address(series: &mut Series, call: &Call, parts: Parts) -> bool {
                 // SAFETY: `most` is at most the size of what is left of either array.
                 let copied = unsafe {
                     bpf_probe_read_kernel_str(
-                        to.as_mut_ptr().add(2).cast(),
+                        to.as_mut_ptr().wrapping_add(2).cast(),
                         most,
-                        passed.as_ptr().add(2).cast(),
+                        passed.as_ptr().wrapping_add(2).cast(),
                     )
                 };
                 if copied > 0 {
                     to[..2].copy_from_slice(&passed[..2]);
-                    series.address_len = copied as u8 + 1;
+                    series.address_len = copied.cast_unsigned() as u8 + 1;
                 }
             }
         }

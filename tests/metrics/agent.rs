@@ -31,6 +31,8 @@ pub(crate) fn path() -> PathBuf {
 pub(crate) struct Agent {
     process: Guard,
     stderr: PathBuf,
+    /// Where it serves.
+    address: &'static str,
 }
 
 impl Agent {
@@ -56,7 +58,11 @@ impl Agent {
                 .stdout(Stdio::null())
                 .stderr(File::create(&stderr)?),
         )?;
-        Ok(Self { process, stderr })
+        Ok(Self {
+            process,
+            stderr,
+            address: ADDRESS,
+        })
     }
 
     /// Waits until it says that its hooks are live.
@@ -83,7 +89,7 @@ impl Agent {
 
     /// What it serves now.
     pub(crate) fn metrics(&self) -> Result<Metrics> {
-        let Answer { status, body, .. } = http::get(ADDRESS, "/metrics", &[])?;
+        let Answer { status, body, .. } = http::get(self.address, "/metrics", &[])?;
         ensure!(status == 200, "status {status}: {body}");
         Metrics::read(&body)
     }
@@ -116,7 +122,9 @@ impl Agent {
 
     /// Waits for its end, which must be a success.
     pub(crate) fn succeed(self) -> Result<String> {
-        let Self { process, stderr } = self;
+        let Self {
+            process, stderr, ..
+        } = self;
         let status = process.end("the agent")?;
         let said = fs::read_to_string(stderr)?;
         ensure!(status.success(), "the agent ended with {status}:\n{said}");
@@ -164,6 +172,6 @@ impl Metrics {
     clippy::cast_sign_loss,
     reason = "counts of tests are small and whole"
 )]
-pub(crate) fn whole(count: f64) -> u64 {
+pub(crate) const fn whole(count: f64) -> u64 {
     count as u64
 }

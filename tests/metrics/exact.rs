@@ -31,8 +31,11 @@ fn coarse(family: &str) -> &str {
     }
 }
 
+/// From family and errno to what a call is filed under.
+type Key = fn(&str, &str) -> String;
+
 /// Sums of [`MIXED`] by what a call is filed under.
-fn expected(key: impl Fn(&str, &str) -> String) -> BTreeMap<String, u64> {
+fn expected(key: Key) -> BTreeMap<String, u64> {
     let mut sums = BTreeMap::new();
     for (family, errno, count) in MIXED {
         *sums.entry(key(family, errno)).or_default() += count;
@@ -49,31 +52,32 @@ pub(crate) fn prometheus() -> Result<()> {
         workload::run("mixed", UID)?;
         prometheus.await_scrape()?;
         let times_round = |mut counts: BTreeMap<String, u64>| {
-            counts.values_mut().for_each(|count| *count *= round);
+            for count in counts.values_mut() {
+                *count *= round;
+            }
             counts
         };
         // One label of both, as a query gives back.
         let join = |labels: &str, metric: &str| {
             format!("sum by (key) (label_join({metric}, \"key\", \" \", {labels}))")
         };
+        let by_errno: Key = |family, errno| format!("{family} {errno}");
+        let by_result: Key = |family, errno| format!("{} {}", coarse(family), result(errno));
         for (query, key) in [
-            (
-                join("\"family\", \"errno\"", CONNECTS),
-                (|family, errno| format!("{family} {errno}")) as fn(&str, &str) -> String,
-            ),
+            (join("\"family\", \"errno\"", CONNECTS), by_errno),
             (
                 join(
                     "\"family\", \"result\"",
                     "connect_observer_connect_duration_seconds_count",
                 ),
-                |family, errno| format!("{} {}", coarse(family), result(errno)),
+                by_result,
             ),
             (
                 join(
                     "\"family\", \"result\"",
                     "connect_observer_connect_duration_seconds_bucket{le=\"+Inf\"}",
                 ),
-                |family, errno| format!("{} {}", coarse(family), result(errno)),
+                by_result,
             ),
         ] {
             let (counted, made) = (prometheus.by("key", &query)?, times_round(expected(key)));
@@ -104,7 +108,7 @@ pub(crate) fn native() -> Result<()> {
     let query = "histogram_fraction(0, 1000, sum(connect_observer_connect_duration_seconds))";
     let fraction = prometheus.query(query)?;
     ensure!(
-        matches!(fraction[..], [(_, fraction)] if fraction == 1.0),
+        matches!(fraction[..], [(_, fraction)] if (fraction - 1.0).abs() < 1e-9),
         "{fraction:?}"
     );
     agent.end()?;
@@ -134,11 +138,8 @@ pub(crate) fn run() -> Result<()> {
     let counted = agent.metrics()?;
     crate::support::scratch::mark(scratch.path(), "go")?;
     for (family, errno, count) in MIXED {
-        let labels = [
-            &format!("family=\"{family}\"")[..],
-            &format!("errno=\"{errno}\""),
-        ];
-        let counted = counted.sum(CONNECTS, &labels);
+        let labels = [format!("family=\"{family}\""), format!("errno=\"{errno}\"")];
+        let counted = counted.sum(CONNECTS, &labels.each_ref().map(String::as_str));
         ensure!(counted == *count, "{labels:?}: {counted}, made {count}");
     }
     agent.succeed()?;
@@ -162,8 +163,8 @@ pub(crate) fn flood() -> Result<()> {
     let number = |name: &str| -> Result<u64> {
         let text = totals.and_then(|totals| totals.split_once(name));
         let digits = text.map_or("", |(_, text)| text);
-        let end = digits.find(|char: char| !char.is_ascii_digit());
-        Ok(digits[..end.unwrap_or(digits.len())].parse()?)
+        let number = digits.split(|char: char| !char.is_ascii_digit()).next();
+        Ok(number.unwrap_or_default().parse()?)
     };
     let (seen, lost) = (number("events ")?, number(", lost ")?);
     ensure!(seen + lost == FLOOD, "{FLOOD} made: {said}");

@@ -30,6 +30,7 @@ mod prometheus;
 mod promtool;
 mod server;
 mod systemd;
+mod tool;
 mod workload;
 
 use std::{env, process::ExitCode};
@@ -38,8 +39,11 @@ use anyhow::Result;
 use libtest_mimic::{Arguments, Trial};
 use support::namespace::enter_network;
 
+/// Runs in a network namespace of its own.
+type Test = fn() -> Result<()>;
+
 /// Every test: what is true when it passes.
-const TESTS: &[(&str, fn() -> Result<()>)] = &[
+const TESTS: &[(&str, Test)] = &[
     ("prometheus_has_exactly_the_calls_made", exact::prometheus),
     ("native_histograms_have_every_call", exact::native),
     ("run_counts_only_its_command", exact::run),

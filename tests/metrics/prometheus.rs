@@ -13,7 +13,8 @@ use serde_json::Value;
 use crate::{
     agent::{ADDRESS, whole},
     http,
-    support::{agent::Guard, scratch::Scratch, tool::PROMETHEUS, wait},
+    support::{agent::Guard, scratch::Scratch, wait},
+    tool::PROMETHEUS,
 };
 
 /// Where it listens.
@@ -24,6 +25,7 @@ pub(crate) type Vector = Vec<(BTreeMap<String, String>, f64)>;
 
 pub(crate) struct Prometheus {
     _process: Guard,
+    address: &'static str,
 }
 
 impl Prometheus {
@@ -59,7 +61,10 @@ impl Prometheus {
             );
             Ok(http::get(LISTEN, "/-/ready", &[]).is_ok_and(|answer| answer.status == 200))
         })?;
-        let prometheus = Self { _process: process };
+        let prometheus = Self {
+            _process: process,
+            address: LISTEN,
+        };
         prometheus.await_scrape()?;
         Ok(prometheus)
     }
@@ -76,7 +81,7 @@ impl Prometheus {
 
     pub(crate) fn query(&self, query: &str) -> Result<Vector> {
         let target = format!("/api/v1/query?query={}", http::encoded(query));
-        let answer = http::get(LISTEN, &target, &[])?;
+        let answer = http::get(self.address, &target, &[])?;
         ensure!(answer.status == 200, "{query}: {}", answer.body);
         let answer: Value = serde_json::from_str(&answer.body)?;
         let result = answer["data"]["result"].as_array().context("no vector")?;

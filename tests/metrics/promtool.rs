@@ -11,7 +11,8 @@ use anyhow::{Context as _, Result, ensure};
 use crate::{
     agent::{ADDRESS, Agent},
     http,
-    support::{scratch::Scratch, tool::PROMTOOL},
+    support::scratch::Scratch,
+    tool::PROMTOOL,
     workload,
 };
 

@@ -6,7 +6,8 @@ use anyhow::{Result, ensure};
 
 use crate::{
     agent::{self, Agent},
-    support::{scratch::Scratch, tool::SYSTEMD_ANALYZE},
+    support::scratch::Scratch,
+    tool::SYSTEMD_ANALYZE,
 };
 
 pub(crate) fn notify() -> Result<()> {
@@ -36,7 +37,7 @@ pub(crate) fn notify() -> Result<()> {
         }
         agent.end()?;
         loop {
-            match &told()?[..] {
+            match told()?.as_str() {
                 "WATCHDOG=1" => {}
                 "STOPPING=1" => break,
                 other => anyhow::bail!("{other}"),

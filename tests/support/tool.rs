@@ -1,4 +1,5 @@
-//! Programs that the tests start besides the agent and themselves: all of them, here.
+//! Programs that the tests start besides the agent and themselves: all of them, here and in
+//! `metrics/tool.rs`.
 
 use std::{env, path::PathBuf};
 
@@ -8,7 +9,7 @@ pub(crate) struct Tool {
     /// What is started.
     pub(crate) name: &'static str,
     /// The Debian package that has it.
-    package: &'static str,
+    pub(crate) package: &'static str,
 }
 
 pub(crate) const CURL: Tool = Tool {
@@ -19,14 +20,6 @@ pub(crate) const GETENT: Tool = Tool {
     name: "getent",
     package: "libc-bin",
 };
-pub(crate) const PROMETHEUS: Tool = Tool {
-    name: "prometheus",
-    package: "prometheus",
-};
-pub(crate) const PROMTOOL: Tool = Tool {
-    name: "promtool",
-    package: "prometheus",
-};
 pub(crate) const PYTHON: Tool = Tool {
     name: "python3",
     package: "python3",
@@ -34,10 +27,6 @@ pub(crate) const PYTHON: Tool = Tool {
 pub(crate) const STRACE: Tool = Tool {
     name: "strace",
     package: "strace",
-};
-pub(crate) const SYSTEMD_ANALYZE: Tool = Tool {
-    name: "systemd-analyze",
-    package: "systemd",
 };
 
 impl Tool {
