@@ -98,7 +98,7 @@ fn fill(record: &mut MaybeUninit<Connect>, id: TaskId, call: &Call, end: End, do
 
 /// What the socket is; one that has begun an attempt is TCP, if nobody has looked.
 #[inline(always)]
-fn transport(call: &Call, done: Done) -> u8 {
+const fn transport(call: &Call, done: Done) -> u8 {
     match call.transport.get() {
         TRANSPORT_UNKNOWN if done.is_some() => TRANSPORT_TCP,
         transport => transport,

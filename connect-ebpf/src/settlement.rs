@@ -218,7 +218,7 @@ pub(crate) fn leave(done: Done, end: End) {
             } else {
                 OUTCOME_FAILED
             },
-            errno: end.ret.wrapping_neg() as u32,
+            errno: end.ret.unsigned_abs() as u32,
             ..Settled::of(&attempt.outcome)
         };
         if ATTEMPTS.remove(&done.sk).is_ok() {

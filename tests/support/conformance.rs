@@ -81,7 +81,7 @@ pub(crate) fn announce(sections: &[Section]) -> Result<()> {
     for section in sections {
         for entry in section.entries {
             for proof in entry.proofs.iter().copied().flatten() {
-                let Proof { case, provoked, .. } = proof;
+                let Proof { case, provoked } = proof;
                 report(&["row", section.name, entry.name, provoked, case.name])?;
             }
             for Gap { what, why } in entry.gaps {

@@ -497,7 +497,6 @@ fn split(histogram: &Histogram, bounds: impl Iterator<Item = u64>) -> impl Itera
 }
 
 #[cfg(test)]
-#[expect(clippy::cast_precision_loss, reason = "bounds are at most 130 s")]
 mod tests {
     use std::time::Duration;
 
