@@ -122,17 +122,16 @@ pub(crate) fn resume(id: TaskId, thread: &Call, arguments: Arguments, entering: 
         let Some(last) = inflight::nested(id.tid, thread.suspended.get() - 1) else {
             break;
         };
-        if last.has_returned() {
-            end(id, thread, last, 0);
-            continue;
-        }
-        if last.handlers.get() == 0 && last.has(arguments) {
+        let returned = last.has_returned();
+        if !returned && last.handlers.get() == 0 && last.has(arguments) {
             thread.add_suspended(-1);
             last.restarts.set(last.restarts.get().wrapping_add(1));
             last.active.set(1);
             return true;
         }
-        let killed = if last.handlers.get() == 0 {
+        let killed = if returned {
+            false
+        } else if last.handlers.get() == 0 {
             // No restart follows: without a handler, the application got the kernel's own errno
             // (a seccomp filter can give it); after one, the handler has changed the context.
             last.undecided.get() == 0
@@ -283,34 +282,38 @@ fn sys_enter_rt_sigreturn(_ctx: TracePointContext) {
         return;
     }
     let stack_pointer = stack_pointer();
+    // What the handler that returns interrupted is below every call that is over: that has returned,
+    // or was left by a jump.
+    let is_over = |last: &Call| last.has_returned() || last.is_left(stack_pointer);
     for _ in 0..=DEPTH_MAX {
         let Some((thread, last)) = last_suspended(id.tid) else {
             return;
         };
-        if last.has_returned() {
-            end(id, thread, last, 0);
-            continue;
+        if !is_over(last) {
+            break;
         }
-        if !last.is_left(stack_pointer) {
-            if thread.suspended.get() > DEPTH_MAX {
-                expect_restart(id, task::restart_after_handler(stack_pointer));
-            }
-            let restored = task::stack_pointer_after_handler(stack_pointer);
-            let is_own = restored == Some(last.stack_pointer.get());
-            // Every handler that began since has returned with this one, or was left.
-            let handlers = if is_own { 1 } else { last.handlers.get() };
-            last.handlers.set(handlers.saturating_sub(1));
-            if last.handlers.get() != 0 {
-                return;
-            }
-            if last.suspended_ret.get() == SYS_CONNECT {
-                answered_by_handler(id, thread, last, stack_pointer);
-            } else if !last.goes_on(stack_pointer) {
-                end(id, thread, last, 1);
-            }
-            return;
-        }
-        // The handler that returns began before this call, which was left by a jump.
+        end(id, thread, last, u8::from(!last.has_returned()));
+    }
+    let Some((thread, last)) = last_suspended(id.tid) else {
+        return;
+    };
+    if is_over(last) {
+        return;
+    }
+    if thread.suspended.get() > DEPTH_MAX {
+        expect_restart(id, task::restart_after_handler(stack_pointer));
+    }
+    let restored = task::stack_pointer_after_handler(stack_pointer);
+    let is_own = restored == Some(last.stack_pointer.get());
+    // Every handler that began since has returned with this one, or was left.
+    let handlers = if is_own { 1 } else { last.handlers.get() };
+    last.handlers.set(handlers.saturating_sub(1));
+    if last.handlers.get() != 0 {
+        return;
+    }
+    if last.suspended_ret.get() == SYS_CONNECT {
+        answered_by_handler(id, thread, last, stack_pointer);
+    } else if !last.goes_on(stack_pointer) {
         end(id, thread, last, 1);
     }
 }
