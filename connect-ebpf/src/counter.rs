@@ -157,12 +157,12 @@ pub const ERRNO_NONE: u8 = 0;
 /// found no room.
 pub const ERRNO_OTHER: u8 = 255;
 
-/// Highest errno that applications see: `EHWPOISON`.
-const ERRNO_MAX: u64 = 133;
+/// Highest errno that applications see: `EFTYPE`.
+const ERRNO_MAX: u64 = 134;
 /// Lowest errno of the kernel's own: `ERESTARTSYS`.
 const ERRNO_OWN_MIN: u64 = 512;
-/// Highest errno of the kernel's own: `ERECALLCONFLICT`.
-const ERRNO_OWN_MAX: u64 = 530;
+/// Highest errno of the kernel's own: `ENOGRACE`.
+const ERRNO_OWN_MAX: u64 = 531;
 /// Code of [`ERRNO_OWN_MIN`].
 const CODE_OWN_MIN: u64 = 200;
 

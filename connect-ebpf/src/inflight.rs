@@ -80,8 +80,12 @@ pub(crate) struct Call {
     pub(crate) transport: Cell<u8>,
     /// Not 0: the socket had begun to connect before.
     pub(crate) begun: Cell<u8>,
+    /// 1: the call is over, and its attempt goes on. Otherwise 0.
+    pub(crate) unsettled: Cell<u8>,
     /// Always 0.
-    padding: [u8; 6],
+    padding: [u8; 5],
+    /// Time from the SYN to the connection that the call has established, in ns, or 0.
+    pub(crate) handshake_ns: Cell<u64>,
     /// Task name at entry.
     pub(crate) comm: Cell<[u8; COMM_LEN]>,
     /// The address.
@@ -118,7 +122,9 @@ static IDLE: Call = Call {
     cgroup_id: Cell::new(0),
     transport: Cell::new(TRANSPORT_UNKNOWN),
     begun: Cell::new(0),
-    padding: [0; 6],
+    unsettled: Cell::new(0),
+    padding: [0; 5],
+    handshake_ns: Cell::new(0),
     comm: Cell::new([0; COMM_LEN]),
     address: Cell::new([0; ADDRESS_MAX]),
 };

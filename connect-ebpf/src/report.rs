@@ -13,7 +13,7 @@ use crate::{
     emit, filter,
     inflight::Call,
     maps::setting,
-    settlement::{self, Done},
+    settlement,
     task::TaskId,
 };
 
@@ -52,20 +52,20 @@ fn report_over(id: u64, call: &Call, ret: i64, at_ns: u64, killed: u64) {
         at_ns,
         killed: killed as u8,
     };
-    let done = settlement::at_the_end_of(call, end);
-    if filter::call(call, end.ret) {
-        count::connect(id, call, end, VIA_SYSCALL, transport(call, done));
-        let later = setting!(settled_only) != 0 && done.unsettled != 0;
+    settlement::conclude(call, ret);
+    if filter::call(call, ret) {
+        count::connect(id, call, end, VIA_SYSCALL, transport(call));
+        let later = setting!(settled_only) != 0 && call.unsettled.get() != 0;
         if !later && counting!(records) != 0 {
-            emit::emit(|record| fill(record, id, call, end, done));
+            emit::emit(|record| fill(record, id, call, end));
         }
     }
     // After the record, so that the outcome's comes behind it.
-    settlement::leave(done, end);
+    settlement::leave(call, ret);
 }
 
 #[inline(always)]
-fn fill(record: &mut MaybeUninit<Connect>, id: TaskId, call: &Call, end: End, done: Done) {
+fn fill(record: &mut MaybeUninit<Connect>, id: TaskId, call: &Call, end: End) {
     let record = record.as_mut_ptr();
     // SAFETY: the helper takes no arguments.
     call.cgroup_id.set(unsafe { bpf_get_current_cgroup_id() });
@@ -86,29 +86,29 @@ fn fill(record: &mut MaybeUninit<Connect>, id: TaskId, call: &Call, end: End, do
         0
     };
     record.ret = end.ret;
-    record.handshake_ns = done.handshake_ns;
-    (record.attempt_entered_ns, record.attempt_tid) = attempt(id, call, end.ret, done);
+    record.handshake_ns = call.handshake_ns.get();
+    (record.attempt_entered_ns, record.attempt_tid) = attempt(id, call, end.ret);
     record.restarts = call.restarts.get();
     record.killed = end.killed;
-    record.transport = transport(call, done);
-    record.unsettled = done.unsettled;
+    record.transport = transport(call);
+    record.unsettled = call.unsettled.get();
     record.reserved = [0; 5];
-    record.endpoints = done.endpoints(call);
+    record.endpoints = settlement::endpoints(call);
 }
 
 /// What the socket is; one that has begun an attempt is TCP, if nobody has looked.
 #[inline(always)]
-const fn transport(call: &Call, done: Done) -> u8 {
+const fn transport(call: &Call) -> u8 {
     match call.transport.get() {
-        TRANSPORT_UNKNOWN if done.is_some() => TRANSPORT_TCP,
+        TRANSPORT_UNKNOWN if call.attempt_sk.get() != 0 => TRANSPORT_TCP,
         transport => transport,
     }
 }
 
 /// Which attempt a call is about: the one that it has begun, or one that its socket had begun before.
 #[inline(always)]
-fn attempt(id: TaskId, call: &Call, ret: i64, done: Done) -> (u64, u32) {
-    if done.is_some() {
+fn attempt(id: TaskId, call: &Call, ret: i64) -> (u64, u32) {
+    if call.attempt_sk.get() != 0 {
         return (call.entered_ns.get(), id.tid);
     }
     if call.sk.get() != 0

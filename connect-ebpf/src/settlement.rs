@@ -22,8 +22,7 @@ use crate::{
     emit, filter,
     inflight::Call,
     maps::{ATTEMPTS, IDENTITIES, NEW_ATTEMPT, setting},
-    report::{self, End},
-    socket,
+    report, socket,
     task::TaskId,
 };
 
@@ -129,107 +128,89 @@ pub(crate) fn settle(sk: u64, attempt: &mut Attempt, settlement: &Settlement) {
     }
 }
 
-/// What a call that is over has done about its attempt.
-#[derive(Clone, Copy)]
-pub(crate) struct Done {
-    /// Address of the socket whose attempt the call has begun; 0 for none.
-    sk: u64,
-    /// 1: the attempt goes on. Otherwise 0.
-    pub(crate) unsettled: u8,
-    /// Time from the SYN to the established connection, in ns, or 0.
-    pub(crate) handshake_ns: u64,
-}
-
-impl Done {
-    /// Whether the call has begun an attempt.
-    #[inline(always)]
-    pub(crate) const fn is_some(self) -> bool {
-        self.sk != 0
-    }
-
-    /// Both ends of the call's socket; as they were when its attempt was settled, if it was.
-    #[inline(always)]
-    pub(crate) fn endpoints(self, call: &Call) -> Endpoints {
-        if self.is_some()
-            && let Some(attempt) = under_way(self.sk)
-            && has(&raw const attempt.settled)
-        {
-            return attempt.outcome.endpoints;
-        }
-        let sk = if self.is_some() {
-            self.sk
-        } else if socket::is_internet(call.transport.get()) {
-            call.sk.get()
-        } else {
-            0
-        };
-        if sk == 0 || setting!(offsets.inet_sport) == 0 {
-            return Endpoints::default();
-        }
-        socket::endpoints(sk)
-    }
-}
-
-/// Looks at the attempt of a call that ended so.
+/// Both ends of a call's socket; as they were when its attempt was settled, if it was.
 #[inline(always)]
-pub(crate) fn at_the_end_of(call: &Call, end: End) -> Done {
-    let sk = call.attempt_sk.get();
-    let mut done = Done {
-        sk: 0,
-        unsettled: 0,
-        handshake_ns: 0,
-    };
-    if sk == 0 {
-        return done;
+pub(crate) fn endpoints(call: &Call) -> Endpoints {
+    let begun = call.attempt_sk.get();
+    if begun != 0
+        && let Some(attempt) = under_way(begun)
+        && has(&raw const attempt.settled)
+    {
+        return attempt.outcome.endpoints;
     }
-    call.attempt_sk.set(0);
-    let Some(attempt) = under_way(sk) else {
-        return done;
+    let sk = if begun != 0 {
+        begun
+    } else if socket::is_internet(call.transport.get()) {
+        call.sk.get()
+    } else {
+        0
     };
-    done.sk = sk;
+    if sk == 0 || setting!(offsets.inet_sport) == 0 {
+        return Endpoints::default();
+    }
+    socket::endpoints(sk)
+}
+
+/// A call that is over takes note of what it has done about its attempt.
+///
+/// In its cells, and in a function of its own: what the verifier does not know it does not tell apart
+/// in all that follows.
+#[inline(never)]
+pub(crate) fn conclude(call: &Call, ret: i64) {
+    call.unsettled.set(0);
+    call.handshake_ns.set(0);
+    let sk = call.attempt_sk.get();
+    if sk == 0 {
+        return;
+    }
+    let Some(attempt) = under_way(sk) else {
+        call.attempt_sk.set(0);
+        return;
+    };
     let established =
         has(&raw const attempt.settled) && attempt.outcome.outcome == OUTCOME_ESTABLISHED;
-    let goes_on = match -end.ret {
+    let goes_on = match -ret {
         0 => !established,
         EINPROGRESS | EINTR => true,
         other => other >= ERESTARTSYS,
     };
     if goes_on {
-        done.unsettled = 1;
+        call.unsettled.set(1);
     } else if established {
-        done.handshake_ns = attempt.outcome.settled_ns.wrapping_sub(attempt.syn_ns);
+        call.handshake_ns
+            .set(attempt.outcome.settled_ns.wrapping_sub(attempt.syn_ns));
     }
-    done
 }
 
-/// The call has been told of, and is done with its attempt.
-#[inline(always)]
-pub(crate) fn leave(done: Done, end: End) {
-    if done.sk == 0 {
+/// The call has been told of, and lets go of its attempt.
+#[inline(never)]
+pub(crate) fn leave(call: &Call, ret: i64) {
+    let sk = call.attempt_sk.replace(0);
+    if sk == 0 {
         return;
     }
-    let Some(attempt) = under_way(done.sk) else {
+    let Some(attempt) = under_way(sk) else {
         return;
     };
-    if done.unsettled == 0 {
+    if call.unsettled.get() == 0 {
         let settled = Settled {
-            outcome: if end.ret == 0 {
+            outcome: if ret == 0 {
                 OUTCOME_ESTABLISHED
             } else {
                 OUTCOME_FAILED
             },
-            errno: end.ret.unsigned_abs() as u32,
+            errno: ret.unsigned_abs() as u32,
             ..Settled::of(&attempt.outcome)
         };
-        if ATTEMPTS.remove(&done.sk).is_ok() {
+        if ATTEMPTS.remove(&sk).is_ok() {
             count::outcome(settled, filter::outcome(settled.outcome));
         }
         return;
     }
-    attempt.outcome.ret = end.ret;
+    attempt.outcome.ret = ret;
     increment(&mut attempt.left);
     if has(&raw const attempt.settled) {
-        tell(done.sk, attempt);
+        tell(sk, attempt);
     }
 }
 

@@ -32,7 +32,7 @@ const OBSERVATION: &[&str] = &[
 ];
 
 /// What only a stream of events for a person needs.
-const EVENTS_ONLY: &[&str] = &["--color", "--count", "--explain", "--summary"];
+const EVENTS_ONLY: &[&str] = &["--color", "--count", "--explain", "--settled", "--summary"];
 
 /// Runs, and returns what is said on standard output, and only there.
 #[track_caller]

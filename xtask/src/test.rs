@@ -1,4 +1,4 @@
-//! Lint, then run every test, on this kernel and on others.
+//! Lint, then run every test.
 
 use std::{
     io::{self, BufRead, BufReader, Write},
@@ -16,7 +16,6 @@ use crate::{
         process::{cannot_start, succeed},
         say,
     },
-    vm,
 };
 
 /// What the tests start.
@@ -86,9 +85,6 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode> {
             sum.failed += 1;
         }
     }
-    if args.filter.is_none() {
-        test_in_vms(&mut sum)?;
-    }
     passed &= sum.failed == 0;
     if !passed {
         say("error: not every test passed");
@@ -102,21 +98,6 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode> {
     } else {
         ExitCode::FAILURE
     })
-}
-
-/// The kernel tests on the ends of the matrix. What docs/kernels.md says of them is a test too.
-fn test_in_vms(sum: &mut Sum) -> Result<()> {
-    let tested = vm::test(&vm::ends(), &[])?;
-    sum.passed += tested.passed();
-    sum.failed += tested.failed();
-    match tested.check() {
-        Ok(()) => sum.passed += 1,
-        Err(error) => {
-            say(format_args!("error: {error:#}"));
-            sum.failed += 1;
-        }
-    }
-    Ok(())
 }
 
 /// `cargo test`, with everything that the tests need; those that load the kernel object run as root.
