@@ -8,7 +8,7 @@ use crate::{
     agent::Agent,
     prometheus::Prometheus,
     support::scratch::Scratch,
-    workload::{self, ANY_ERRNO, FIRST_EACH, FIRST_FAMILIES, FLOOD, MIXED},
+    workload::{self, ANY_ERRNO, FIRST_EACH, FIRST_FAMILIES, FLOOD, MIXED, SETTLED},
 };
 
 const CONNECTS: &str = "connect_observer_connects_total";
@@ -83,6 +83,32 @@ pub(crate) fn prometheus() -> Result<()> {
             let (counted, made) = (prometheus.by("key", &query)?, times_round(expected(key)));
             ensure!(counted == made, "{query}: {counted:?}, made {made:?}");
         }
+        for (labels, metric) in [
+            (
+                "\"family\", \"outcome\", \"errno\"",
+                "connect_observer_outcomes_total",
+            ),
+            (
+                "\"family\", \"outcome\"",
+                "connect_observer_handshake_duration_seconds_count",
+            ),
+        ] {
+            let with_errno = labels.contains("errno");
+            let settled = SETTLED.iter().map(|&(family, outcome, errno, count)| {
+                let errno = if with_errno { errno } else { "" };
+                let key = format!("{family} {outcome} {errno}");
+                (key.trim_end().to_owned(), count)
+            });
+            let made = times_round(settled.collect());
+            let query = join(labels, metric);
+            let counted = prometheus.by("key", &query)?;
+            ensure!(counted == made, "{query}: {counted:?}, made {made:?}");
+        }
+        let in_progress = prometheus.query("connect_observer_attempts_in_progress")?;
+        ensure!(
+            matches!(in_progress[..], [(_, count)] if crate::agent::whole(count) == 0),
+            "{in_progress:?}"
+        );
         let lost = prometheus.by("reason", LOST)?;
         ensure!(lost.len() == 10, "not every reason is there: {lost:?}");
         ensure!(lost.values().all(|&lost| lost == 0), "{lost:?}");
