@@ -42,10 +42,10 @@ pub(crate) fn report(id: TaskId, call: &Call, end: End) {
 /// A function of its own, as a call can be over in many places, some of them in loops: the verifier
 /// would follow every way through this together with every way through each of them.
 #[inline(never)]
-fn report_over(id: u64, call: &Call, ret: i64, at_ns: u64, killed: u64) {
+fn report_over(packed_id: u64, call: &Call, ret: i64, at_ns: u64, killed: u64) {
     let id = TaskId {
-        pid: (id >> 32) as u32,
-        tid: id as u32,
+        pid: (packed_id >> 32) as u32,
+        tid: packed_id as u32,
     };
     let end = End {
         ret,
@@ -57,11 +57,26 @@ fn report_over(id: u64, call: &Call, ret: i64, at_ns: u64, killed: u64) {
         count::connect(id, call, end, VIA_SYSCALL, transport(call));
         let later = setting!(settled_only) != 0 && call.unsettled.get() != 0;
         if !later && counting!(records) != 0 {
-            emit::emit(|record| fill(record, id, call, end));
+            emit_record(packed_id, call, ret, at_ns, killed);
         }
     }
     // After the record, so that the outcome's comes behind it.
     settlement::leave(call, ret);
+}
+
+/// A function of its own, as the stacks of all that call each other have 512 bytes together.
+#[inline(never)]
+fn emit_record(id: u64, call: &Call, ret: i64, at_ns: u64, killed: u64) {
+    let id = TaskId {
+        pid: (id >> 32) as u32,
+        tid: id as u32,
+    };
+    let end = End {
+        ret,
+        at_ns,
+        killed: killed as u8,
+    };
+    emit::emit(|record| fill(record, id, call, end));
 }
 
 #[inline(always)]

@@ -1,10 +1,14 @@
 //! Facts about the current task.
 
-use core::ptr::with_exposed_provenance;
+use core::{mem::offset_of, ptr::with_exposed_provenance};
 
-use aya_ebpf::helpers::{
-    bpf_get_current_comm, bpf_get_current_pid_tgid, bpf_get_current_task, bpf_get_current_task_btf,
-    bpf_get_current_uid_gid, bpf_probe_read_kernel, bpf_probe_read_user, bpf_task_pt_regs,
+use aya_ebpf::{
+    bindings,
+    helpers::{
+        bpf_get_current_comm, bpf_get_current_pid_tgid, bpf_get_current_task,
+        bpf_get_current_task_btf, bpf_get_current_uid_gid, bpf_probe_read_kernel,
+        bpf_probe_read_user, bpf_task_pt_regs,
+    },
 };
 use connect_ebpf::record::COMM_LEN;
 
@@ -84,10 +88,11 @@ pub(crate) fn registers() -> Option<SavedRegisters> {
     // SAFETY: `task` is the current task, straight from the helper.
     let registers = unsafe { bpf_task_pt_regs(task) };
     // The helper returns a pointer; its binding says `long`.
-    let registers = with_exposed_provenance::<Registers>(registers.cast_unsigned() as usize);
+    let registers = registers.cast_unsigned() + offset_of!(bindings::pt_regs, rax) as u64;
+    let registers = with_exposed_provenance::<Registers>(registers as usize);
     // SAFETY: bpf_probe_read_kernel checks the address itself.
     let registers = unsafe { bpf_probe_read_kernel(registers) }.ok()?;
-    Some(saved(&registers))
+    Some(saved(registers))
 }
 
 /// Number of the connect system call (`arch/x86/entry/syscalls/syscall_64.tbl`).
@@ -148,17 +153,27 @@ fn sigframe(stack_pointer: u64, offset: u64) -> Option<u64> {
     unsafe { bpf_probe_read_user(register) }.ok()
 }
 
+/// From `rax` to `rsp` of `struct pt_regs` (`arch/x86/include/asm/ptrace.h`): half of it, as the stack
+/// is small.
+#[cfg(bpf_target_arch = "x86_64")]
+type Registers = [u64; 10];
+
+#[cfg(bpf_target_arch = "x86_64")]
+const _: () = assert!(
+    offset_of!(bindings::pt_regs, rsp) + size_of::<u64>()
+        == offset_of!(bindings::pt_regs, rax) + size_of::<Registers>()
+);
+
 /// System V ABI, system calls: rdi, rsi, rdx.
 #[cfg(bpf_target_arch = "x86_64")]
-use aya_ebpf::bindings::pt_regs as Registers;
-#[cfg(bpf_target_arch = "x86_64")]
 #[inline(always)]
-const fn saved(registers: &Registers) -> SavedRegisters {
+const fn saved(registers: Registers) -> SavedRegisters {
+    let [rax, _, rdx, rsi, rdi, orig_rax, rip, _, _, rsp] = registers;
     SavedRegisters {
-        system_call: registers.orig_rax.cast_signed(),
-        arguments: [registers.rdi, registers.rsi, registers.rdx],
-        result: registers.rax.cast_signed(),
-        stack_pointer: registers.rsp,
-        instruction_pointer: registers.rip,
+        system_call: orig_rax.cast_signed(),
+        arguments: [rdi, rsi, rdx],
+        result: rax.cast_signed(),
+        stack_pointer: rsp,
+        instruction_pointer: rip,
     }
 }
