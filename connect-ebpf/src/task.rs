@@ -78,6 +78,17 @@ pub(crate) struct SavedRegisters {
     pub(crate) instruction_pointer: u64,
 }
 
+impl SavedRegisters {
+    /// Of a task whose registers cannot be read.
+    pub(crate) const UNKNOWN: Self = Self {
+        system_call: 0,
+        arguments: [0; 3],
+        result: 0,
+        stack_pointer: 0,
+        instruction_pointer: 0,
+    };
+}
+
 /// The current task's saved registers. Needs [`Settings::task_registers`].
 ///
 /// [`Settings::task_registers`]: connect_ebpf::settings::Settings::task_registers

@@ -113,8 +113,9 @@ pub(crate) fn suspend(id: TaskId, call: &Call, ret: i64, at_ns: u64) {
 /// reported. `entering` says whether this is the call's entry, or the return of one without.
 #[inline(always)]
 pub(crate) fn resume(id: TaskId, thread: &Call, arguments: Arguments, entering: bool) -> bool {
-    let registers = registers();
-    let stack_pointer = registers.map_or(0, |registers| registers.stack_pointer);
+    // One value for the optimiser, as for the stack pointer alone.
+    let registers = core::hint::black_box(registers().unwrap_or(SavedRegisters::UNKNOWN));
+    let stack_pointer = registers.stack_pointer;
     for _ in 0..=DEPTH_MAX {
         if thread.suspended.get() == 0 {
             break;
@@ -139,9 +140,7 @@ pub(crate) fn resume(id: TaskId, thread: &Call, arguments: Arguments, entering: 
             true
         } else if thread.suspended.get() <= DEPTH_MAX {
             break;
-        } else if last.other_stack.get() == 0
-            && let Some(registers) = registers
-        {
+        } else if last.other_stack.get() == 0 && stack_pointer != 0 {
             lose(id, registers, entering);
             return true;
         } else {
@@ -184,8 +183,9 @@ fn lose(id: TaskId, registers: SavedRegisters, entering: bool) {
 /// this stack and instruction pointer.
 #[inline(always)]
 fn expect_restart(id: TaskId, there: Option<(u64, u64)>) {
+    // One value for the optimiser, as for the stack pointer.
+    let (stack_pointer, instruction_pointer) = core::hint::black_box(there.unwrap_or((0, 0)));
     if let Some(lost) = inflight::nested(id.tid, DEPTH_LOST) {
-        let (stack_pointer, instruction_pointer) = there.unwrap_or((0, 0));
         lost.stack_pointer.set(stack_pointer);
         lost.instruction_pointer.set(instruction_pointer);
     }
@@ -250,13 +250,7 @@ fn signal_deliver(ctx: TracePointContext) {
                 _ => false,
             };
         if interrupted {
-            thread.add_suspended(-1);
-            let end = End {
-                ret: -EINTR,
-                at_ns: last.suspended_ns.get(),
-                killed: 0,
-            };
-            report(id, last, end);
+            end_answered(id, thread, last, -EINTR);
             // The handler is one more on top of what this call stood on.
             if let Some((_, below)) = last_suspended(id.tid) {
                 begin_handler(below, flags);
@@ -312,7 +306,9 @@ fn sys_enter_rt_sigreturn(_ctx: TracePointContext) {
         return;
     }
     if last.suspended_ret.get() == SYS_CONNECT {
-        answered_by_handler(id, thread, last, stack_pointer);
+        // The handler of SIGSYS returns, with what it has answered to the trapped call.
+        let answer = task::result_after_handler(stack_pointer);
+        end_answered(id, thread, last, answer.unwrap_or(-ENOSYS));
     } else if !last.goes_on(stack_pointer) {
         end(id, thread, last, 1);
     }
@@ -326,19 +322,6 @@ fn last_suspended(tid: u32) -> Option<(&'static Call, &'static Call)> {
     }
     let last = inflight::nested(tid, thread.suspended.get() - 1)?;
     Some((thread, last))
-}
-
-/// The handler of SIGSYS returns, with what it has answered to the trapped call.
-#[inline(always)]
-fn answered_by_handler(id: TaskId, thread: &Call, last: &Call, stack_pointer: u64) {
-    thread.add_suspended(-1);
-    let answer = task::result_after_handler(stack_pointer);
-    let end = End {
-        ret: answer.unwrap_or(-ENOSYS),
-        at_ns: last.suspended_ns.get(),
-        killed: 0,
-    };
-    report(id, last, end);
 }
 
 impl Call {
@@ -393,26 +376,69 @@ pub(crate) const fn kernels_own(ret: i64) -> i64 {
     }
 }
 
+/// The kernel's own answer to a call.
+const NO_ANSWER: i64 = i64::MIN;
+
 /// Nothing more becomes of the last suspended call.
 #[inline(always)]
 fn end(id: TaskId, thread: &Call, last: &Call, killed: u8) {
+    let TaskId { pid, tid } = id;
+    end_with(
+        u64::from(pid) << 32 | u64::from(tid),
+        thread,
+        last,
+        NO_ANSWER,
+        killed.into(),
+    );
+}
+
+/// The last suspended call is over, with this answer.
+#[inline(always)]
+fn end_answered(id: TaskId, thread: &Call, last: &Call, answer: i64) {
+    let TaskId { pid, tid } = id;
+    end_with(
+        u64::from(pid) << 32 | u64::from(tid),
+        thread,
+        last,
+        answer,
+        0,
+    );
+}
+
+/// A function of its own: merged into its callers, it would have them read from the stack what only
+/// some of their ways have written, which kernels before 6.4 refuse.
+#[inline(never)]
+fn end_with(id: u64, thread: &Call, last: &Call, answer: i64, killed: u64) {
     thread.add_suspended(-1);
     let ret = match last.suspended_ret.get() {
+        _ if answer != NO_ANSWER => answer,
         // The application did not get it.
         ret if ret == -EINTR && killed != 0 => -ERESTARTSYS,
         ret => kernels_own(ret),
     };
+    let id = TaskId {
+        pid: (id >> 32) as u32,
+        tid: id as u32,
+    };
     let end = End {
         ret,
         at_ns: last.suspended_ns.get(),
-        killed,
+        killed: killed as u8,
     };
     report(id, last, end);
 }
 
+/// The caller's stack pointer; 0 where it is not known.
 #[inline(always)]
 fn stack_pointer() -> u64 {
-    registers().map_or(0, |registers| registers.stack_pointer)
+    known_stack_pointer(registers())
+}
+
+/// One value for the optimiser, which would else keep what it has only for the way on which it is
+/// known, and read it on both: kernels before 6.4 refuse to read what was not written.
+#[inline(always)]
+fn known_stack_pointer(registers: Option<SavedRegisters>) -> u64 {
+    core::hint::black_box(registers.map_or(0, |registers| registers.stack_pointer))
 }
 
 /// The current task's saved registers, where the kernel lets us.
