@@ -34,19 +34,14 @@ pub(crate) struct End {
 /// Counts a call and emits its record, unless a filter says no, and lets go of its attempt.
 #[inline(always)]
 pub(crate) fn report(id: TaskId, call: &Call, end: End) {
-    let TaskId { pid, tid } = id;
-    let id = u64::from(pid) << 32 | u64::from(tid);
-    report_over(id, call, end.ret, end.at_ns, end.killed.into());
+    report_over(id.packed(), call, end.ret, end.at_ns, end.killed.into());
 }
 
 /// A function of its own, as a call can be over in many places, some of them in loops: the verifier
 /// would follow every way through this together with every way through each of them.
 #[inline(never)]
 fn report_over(packed_id: u64, call: &Call, ret: i64, at_ns: u64, killed: u64) {
-    let id = TaskId {
-        pid: (packed_id >> 32) as u32,
-        tid: packed_id as u32,
-    };
+    let id = TaskId::unpacked(packed_id);
     let end = End {
         ret,
         at_ns,
@@ -67,10 +62,7 @@ fn report_over(packed_id: u64, call: &Call, ret: i64, at_ns: u64, killed: u64) {
 /// A function of its own, as the stacks of all that call each other have 512 bytes together.
 #[inline(never)]
 fn emit_record(id: u64, call: &Call, ret: i64, at_ns: u64, killed: u64) {
-    let id = TaskId {
-        pid: (id >> 32) as u32,
-        tid: id as u32,
-    };
+    let id = TaskId::unpacked(id);
     let end = End {
         ret,
         at_ns,

@@ -21,14 +21,27 @@ pub(crate) struct TaskId {
     pub(crate) tid: u32,
 }
 
+impl TaskId {
+    /// Both in one word, as a function takes no more than five.
+    #[inline(always)]
+    pub(crate) const fn packed(self) -> u64 {
+        (self.pid as u64) << 32 | self.tid as u64
+    }
+
+    /// From [`Self::packed`], and from what `bpf_get_current_pid_tgid` says.
+    #[inline(always)]
+    pub(crate) const fn unpacked(id: u64) -> Self {
+        Self {
+            pid: (id >> 32) as u32,
+            tid: id as u32,
+        }
+    }
+}
+
 /// The current task's ids.
 #[inline(always)]
 pub(crate) fn current() -> TaskId {
-    let id = bpf_get_current_pid_tgid();
-    TaskId {
-        pid: (id >> 32) as u32,
-        tid: id as u32,
-    }
+    TaskId::unpacked(bpf_get_current_pid_tgid())
 }
 
 /// The current task's real user id, in the initial user namespace.

@@ -382,27 +382,13 @@ const NO_ANSWER: i64 = i64::MIN;
 /// Nothing more becomes of the last suspended call.
 #[inline(always)]
 fn end(id: TaskId, thread: &Call, last: &Call, killed: u8) {
-    let TaskId { pid, tid } = id;
-    end_with(
-        u64::from(pid) << 32 | u64::from(tid),
-        thread,
-        last,
-        NO_ANSWER,
-        killed.into(),
-    );
+    end_with(id.packed(), thread, last, NO_ANSWER, killed.into());
 }
 
 /// The last suspended call is over, with this answer.
 #[inline(always)]
 fn end_answered(id: TaskId, thread: &Call, last: &Call, answer: i64) {
-    let TaskId { pid, tid } = id;
-    end_with(
-        u64::from(pid) << 32 | u64::from(tid),
-        thread,
-        last,
-        answer,
-        0,
-    );
+    end_with(id.packed(), thread, last, answer, 0);
 }
 
 /// A function of its own: merged into its callers, it would have them read from the stack what only
@@ -416,10 +402,7 @@ fn end_with(id: u64, thread: &Call, last: &Call, answer: i64, killed: u64) {
         ret if ret == -EINTR && killed != 0 => -ERESTARTSYS,
         ret => kernels_own(ret),
     };
-    let id = TaskId {
-        pid: (id >> 32) as u32,
-        tid: id as u32,
-    };
+    let id = TaskId::unpacked(id);
     let end = End {
         ret,
         at_ns: last.suspended_ns.get(),
