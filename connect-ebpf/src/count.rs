@@ -13,10 +13,7 @@
 
 use aya_ebpf::{
     Global,
-    helpers::{
-        bpf_get_current_cgroup_id,
-        generated::{bpf_probe_read_kernel, bpf_probe_read_kernel_str},
-    },
+    helpers::generated::{bpf_probe_read_kernel, bpf_probe_read_kernel_str},
     macros::map,
     maps::{PerCpuArray, PerCpuHashMap},
 };
@@ -34,8 +31,6 @@ use connect_ebpf::{
 use crate::{
     atomic::{add, increment},
     inflight::Call,
-    report::End,
-    task::TaskId,
 };
 
 /// Frozen before the verifier runs; see [`Counting`].
@@ -91,26 +86,20 @@ const AF_VSOCK: u16 = 40;
 
 /// Counts a call that is over and passed the filters.
 #[inline(always)]
-pub(crate) fn connect(id: TaskId, call: &Call, end: End, via: u8, transport: u8) {
+pub(crate) fn connect(call: &Call, transport: u8) {
     if counting!(counters) != 0 {
-        let duration = if call.known.get() & KNOWN_ENTRY != 0 {
-            end.at_ns.wrapping_sub(call.entered_ns.get())
-        } else {
-            u64::MAX
-        };
-        let ret = if end.killed == 0 { end.ret } else { i64::MIN };
-        count_connect(call, ret, duration, via, transport);
+        count_connect(call, transport);
     }
-    if counting!(labels) != 0 && end.killed == 0 && counting!(own_pid) != id.pid {
-        count_series(call, end.ret);
+    if counting!(labels) != 0 && call.killed.get() == 0 && counting!(own_pid) != call.pid.get() {
+        count_series(call);
     }
 }
 
 /// Counts an attempt that has begun and will be settled.
 #[inline(always)]
-pub(crate) fn begun(call: &Call, transport: u8) {
+pub(crate) fn begun(begun: Settled) {
     if counting!(counters) != 0 {
-        count_begun(class(call), transport, 1);
+        count_begun(begun.class, begun.transport, 1);
     }
 }
 
@@ -180,12 +169,13 @@ fn count_begun(class: u8, transport: u8, by: u64) {
     }
 }
 
-/// `ret` is `i64::MIN` for a call that never returned, `duration` is `u64::MAX` where it is unknown.
 #[inline(never)]
-fn count_connect(call: &Call, ret: i64, duration: u64, via: u8, transport: u8) {
+fn count_connect(call: &Call, transport: u8) {
     let class = class(call);
+    let via = call.via.get();
+    let ret = call.ret.get();
     let result = match ret {
-        i64::MIN => RESULT_UNRETURNED,
+        _ if call.killed.get() != 0 => RESULT_UNRETURNED,
         0.. => RESULT_SUCCESS,
         _ if ret.unsigned_abs() == EINPROGRESS => RESULT_IN_PROGRESS,
         _ => RESULT_FAILURE,
@@ -199,7 +189,7 @@ fn count_connect(call: &Call, ret: i64, duration: u64, via: u8, transport: u8) {
         // SAFETY: the pointer is the map's own and this CPU's.
         increment(unsafe { &mut (*tally).results[via][result & 3] });
     }
-    if duration != u64::MAX
+    if call.known.get() & KNOWN_ENTRY != 0
         && result != RESULT_UNRETURNED
         && let Some(durations) =
             DURATIONS.get_ptr_mut(durations_index(coarse_family(class), transport))
@@ -207,7 +197,8 @@ fn count_connect(call: &Call, ret: i64, duration: u64, via: u8, transport: u8) {
         // SAFETY: the pointer is the map's own and this CPU's.
         let histograms = unsafe { &mut (*durations).connect };
         if let Some(histogram) = histograms.get_mut(result) {
-            observe(histogram, duration);
+            let duration_ns = call.returned_ns.get().wrapping_sub(call.entered_ns.get());
+            observe(histogram, duration_ns);
         }
     }
 }
@@ -315,7 +306,8 @@ fn observe(histogram: &mut Histogram, duration_ns: u64) {
 
 /// Counts a call under its labels, or as overflow.
 #[inline(never)]
-fn count_series(call: &Call, ret: i64) {
+fn count_series(call: &Call) {
+    let ret = call.ret.get();
     let Some(series) = SERIES_SCRATCH.get_ptr_mut(0) else {
         return;
     };
@@ -333,8 +325,7 @@ fn count_series(call: &Call, ret: i64) {
         series.comm = call.comm.get();
     }
     if labels & LABEL_CGROUP != 0 {
-        // SAFETY: the helper takes no arguments.
-        series.cgroup_id = unsafe { bpf_get_current_cgroup_id() };
+        series.cgroup_id = call.cgroup_id();
     }
     if labels & (LABEL_PEER_ADDRESS | LABEL_PEER_PORT) != 0 || counting!(own_port) != 0 {
         let parts = Parts {

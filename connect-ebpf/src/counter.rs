@@ -148,7 +148,7 @@ pub const fn coarse_family(class: u8) -> u8 {
 /// Number of transports (`TRANSPORT_*`) that are told apart; a higher one counts as unknown.
 pub const TRANSPORTS: usize = 16;
 
-/// Number of ways into connect (`VIA_*`) that are told apart.
+/// Number of ways into connect (`VIA_*`) that make calls.
 pub const VIAS: usize = 4;
 
 /// Code of an errno: success.

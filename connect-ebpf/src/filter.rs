@@ -24,9 +24,17 @@ pub(crate) fn task(id: TaskId) -> bool {
     setting!(lineage) == 0 || LINEAGE.get_ptr(&id.tid).is_some()
 }
 
-/// Whether a call that ended with `ret` is reported.
+/// Whether calls of the process on whose behalf this task works are reported: io_uring makes threads
+/// of which no fork tells, and whoever waits for a completion need not be who submitted.
 #[inline(always)]
-pub(crate) fn call(call: &Call, ret: i64) -> bool {
+pub(crate) fn owner(id: TaskId) -> bool {
+    task(id) || (setting!(lineage) != 0 && LINEAGE.get_ptr(&id.pid).is_some())
+}
+
+/// Whether a call that is over is reported.
+#[inline(always)]
+pub(crate) fn call(call: &Call) -> bool {
+    let ret = call.ret.get();
     if setting!(failed) != 0 && (ret == 0 || ret == -EINPROGRESS) {
         return false;
     }
@@ -36,12 +44,15 @@ pub(crate) fn call(call: &Call, ret: i64) -> bool {
 /// Whether calls for an address of this family are reported.
 #[inline(always)]
 pub(crate) fn family(call: &Call) -> bool {
-    if setting!(family) == ANY {
-        return true;
-    }
     // SAFETY: an address begins with its family, and the cell is wider.
     let family = unsafe { call.address.as_ptr().cast::<u16>().read_unaligned() };
-    call.address_len.get() >= 2 && setting!(family) == u32::from(family)
+    setting!(family) == ANY || (call.address_len.get() >= 2 && is_wanted(family))
+}
+
+/// Whether this family is reported.
+#[inline(always)]
+pub(crate) fn is_wanted(family: u16) -> bool {
+    setting!(family) == ANY || setting!(family) == u32::from(family)
 }
 
 /// Whether this outcome of an attempt is reported. Whoever asks for failures wants to know of what

@@ -6,14 +6,20 @@
 
 use core::cell::Cell;
 
-use aya_ebpf::helpers::generated::bpf_probe_read_user;
-use connect_ebpf::record::{ADDRESS_MAX, ADDRESS_NOT_READ, COMM_LEN, TRANSPORT_UNKNOWN};
+use aya_ebpf::helpers::generated::{bpf_probe_read_kernel, bpf_probe_read_user};
+use connect_ebpf::record::{
+    ADDRESS_KERNEL, ADDRESS_MAX, ADDRESS_NOT_READ, COMM_LEN, TRANSPORT_UNKNOWN,
+};
 
-use crate::{maps::INFLIGHT, socket, task};
+use crate::{
+    maps::INFLIGHT,
+    socket::{self, Socket},
+    task::{self, TaskId},
+};
 
 /// On how many suspended calls a call of the same thread can stand, to be kept. What a handler calls
 /// while that one is suspended too is lost, and counted.
-pub(crate) const DEPTH_MAX: u32 = 8;
+pub(crate) const DEPTH_MAX: u32 = 4;
 
 /// The depth of calls that are not kept: their entry tells only whether the next one is a restart.
 pub(crate) const DEPTH_LOST: u32 = DEPTH_MAX + 1;
@@ -34,10 +40,11 @@ pub(crate) struct Key {
 pub(crate) struct Call {
     /// `CLOCK_MONOTONIC` at entry, in ns.
     pub(crate) entered_ns: Cell<u64>,
-    /// `CLOCK_MONOTONIC` at the return that suspended the call, in ns.
-    pub(crate) suspended_ns: Cell<u64>,
-    /// What that return said: `-ERESTARTSYS` or one of its kind.
-    pub(crate) suspended_ret: Cell<i64>,
+    /// `CLOCK_MONOTONIC` at the last return, in ns.
+    pub(crate) returned_ns: Cell<u64>,
+    /// What that return said: 0, a negated errno, or `-ERESTARTSYS` or one of its kind, which
+    /// suspends the call.
+    pub(crate) ret: Cell<i64>,
     /// The caller's stack pointer at that return; 0 where it is not known.
     pub(crate) stack_pointer: Cell<u64>,
     /// The caller's instruction pointer at that return; 0 where it is not known.
@@ -46,6 +53,10 @@ pub(crate) struct Call {
     pub(crate) address_pointer: Cell<u64>,
     /// Bytes read into `address`; 0 where it could not be read.
     pub(crate) address_len: Cell<u64>,
+    /// Process id of the caller.
+    pub(crate) pid: Cell<u32>,
+    /// Thread id of the caller.
+    pub(crate) tid: Cell<u32>,
     /// First argument.
     pub(crate) fd: Cell<i32>,
     /// Third argument.
@@ -74,7 +85,7 @@ pub(crate) struct Call {
     pub(crate) inode: Cell<u64>,
     /// Address of the `struct sock` that has begun to connect in this call; 0 while none has.
     pub(crate) attempt_sk: Cell<u64>,
-    /// cgroup v2 id, once it is needed.
+    /// cgroup v2 id, once it is needed; before that 0.
     pub(crate) cgroup_id: Cell<u64>,
     /// What the socket is: `TRANSPORT_*`.
     pub(crate) transport: Cell<u8>,
@@ -82,8 +93,14 @@ pub(crate) struct Call {
     pub(crate) begun: Cell<u8>,
     /// 1: the call is over, and its attempt goes on. Otherwise 0.
     pub(crate) unsettled: Cell<u8>,
+    /// 1: the call is over, and never returned to the application. Otherwise 0.
+    pub(crate) killed: Cell<u8>,
+    /// How the call was made: `VIA_*`.
+    pub(crate) via: Cell<u8>,
     /// Always 0.
-    padding: [u8; 5],
+    padding: [u8; 3],
+    /// Of io_uring: address of the kernel's `struct io_kiocb`.
+    pub(crate) request: Cell<u64>,
     /// Time from the SYN to the connection that the call has established, in ns, or 0.
     pub(crate) handshake_ns: Cell<u64>,
     /// Task name at entry.
@@ -97,14 +114,16 @@ pub(crate) struct Call {
 unsafe impl Sync for Call {}
 
 /// Inserted for a new call; in read-only data, to keep it off the 512-byte stack.
-static IDLE: Call = Call {
+pub(crate) static IDLE: Call = Call {
     entered_ns: Cell::new(0),
-    suspended_ns: Cell::new(0),
-    suspended_ret: Cell::new(0),
+    returned_ns: Cell::new(0),
+    ret: Cell::new(0),
     stack_pointer: Cell::new(0),
     instruction_pointer: Cell::new(0),
     address_pointer: Cell::new(0),
     address_len: Cell::new(0),
+    pid: Cell::new(0),
+    tid: Cell::new(0),
     fd: Cell::new(0),
     addrlen: Cell::new(0),
     restarts: Cell::new(0),
@@ -123,7 +142,10 @@ static IDLE: Call = Call {
     transport: Cell::new(TRANSPORT_UNKNOWN),
     begun: Cell::new(0),
     unsettled: Cell::new(0),
-    padding: [0; 5],
+    killed: Cell::new(0),
+    via: Cell::new(0),
+    padding: [0; 3],
+    request: Cell::new(0),
     handshake_ns: Cell::new(0),
     comm: Cell::new([0; COMM_LEN]),
     address: Cell::new([0; ADDRESS_MAX]),
@@ -200,37 +222,73 @@ impl Call {
     #[inline(always)]
     pub(crate) fn read_address(&self, source: u8) {
         if self.address_len.get() == 0 {
-            let read = read_address(
-                self.address.as_ptr(),
-                self.address_pointer.get(),
-                self.addrlen.get(),
-            );
+            let pointer = self.address_pointer.get();
+            let read = read_address(self.addrlen.get(), |length| {
+                // SAFETY: `length` is at most the size of the cell; the helper checks the user's
+                // pointer.
+                unsafe {
+                    bpf_probe_read_user(
+                        self.address.as_ptr().cast(),
+                        length,
+                        core::ptr::with_exposed_provenance(pointer as usize),
+                    )
+                }
+            });
             self.address_len.set(read);
             self.address_source
                 .set(if read == 0 { ADDRESS_NOT_READ } else { source });
         }
     }
 
+    /// Takes the kernel's own copy of the address, which the caller cannot change any more.
+    #[inline(always)]
+    pub(crate) fn read_kernels_address(&self, pointer: u64, addrlen: i32) {
+        let read = read_address(addrlen, |length| {
+            // SAFETY: `length` is at most the size of the cell; the helper checks the pointer.
+            unsafe {
+                bpf_probe_read_kernel(
+                    self.address.as_ptr().cast(),
+                    length,
+                    core::ptr::with_exposed_provenance(pointer as usize),
+                )
+            }
+        });
+        if read != 0 {
+            self.address_len.set(read);
+            self.address_source.set(ADDRESS_KERNEL);
+        }
+    }
+
     /// Begins anew with the arguments of a call that is seen at `source`.
     #[inline(always)]
-    pub(crate) fn begin(&self, arguments: Arguments, known: u8, source: u8) {
+    pub(crate) fn begin(&self, id: TaskId, arguments: Arguments, known: u8, source: u8) {
+        self.prepare(id, arguments, known);
+        self.read_address(source);
+        self.comm.set(task::comm());
+        // Before the kernel does: another thread may close the descriptor any time.
+        self.is_about(socket::of(arguments.fd));
+    }
+
+    /// Forgets what was before.
+    #[inline(always)]
+    pub(crate) fn prepare(&self, id: TaskId, arguments: Arguments, known: u8) {
+        self.pid.set(id.pid);
+        self.tid.set(id.tid);
         self.fd.set(arguments.fd);
         self.addrlen.set(arguments.addrlen);
         self.address_pointer.set(arguments.address_pointer);
         self.address_len.set(0);
         self.restarts.set(0);
         self.known.set(known);
-        self.read_address(source);
-        self.comm.set(task::comm());
         self.uid.set(task::uid());
         self.attempt_sk.set(0);
-        self.look_at_socket();
+        self.cgroup_id.set(0);
     }
 
-    /// Before the kernel does: another thread may close the descriptor any time.
+    /// Takes note of the socket that the call is about.
     #[inline(always)]
-    fn look_at_socket(&self) {
-        let (sk, inode, transport, begun) = match socket::of(self.fd.get()) {
+    pub(crate) fn is_about(&self, socket: Option<Socket>) {
+        let (sk, inode, transport, begun) = match socket {
             Some(socket) => (socket.sk, socket.inode, socket.transport, socket.begun),
             None => (0, 0, TRANSPORT_UNKNOWN, 0),
         };
@@ -238,6 +296,15 @@ impl Call {
         self.inode.set(inode);
         self.transport.set(transport);
         self.begun.set(begun);
+    }
+
+    /// The cgroup of the caller, which must be the current task the first time.
+    #[inline(always)]
+    pub(crate) fn cgroup_id(&self) -> u64 {
+        if self.cgroup_id.get() == 0 {
+            self.cgroup_id.set(task::cgroup_id());
+        }
+        self.cgroup_id.get()
     }
 
     /// Whether these are the arguments that the call began with.
@@ -279,11 +346,11 @@ impl Arguments {
     }
 }
 
-/// Reads exactly `addrlen` bytes at `pointer` in the caller's memory: more could reach into an
-/// unmapped page, and a read is all or nothing. Returns how many bytes were read, 0 where there is
-/// nothing to read or the page is not there (never touched, or unmapped).
+/// Reads exactly `addrlen` bytes: more could reach into an unmapped page, and a read is all or
+/// nothing. Returns how many bytes were read, 0 where there is nothing to read or the page is not there
+/// (never touched, or unmapped). `read` gets at most [`ADDRESS_MAX`], and returns 0 if it succeeds.
 #[inline(always)]
-fn read_address(address: *mut [u8; ADDRESS_MAX], pointer: u64, addrlen: i32) -> u64 {
+fn read_address(addrlen: i32, read: impl FnOnce(u32) -> i64) -> u64 {
     if addrlen <= 0 {
         return 0;
     }
@@ -293,13 +360,5 @@ fn read_address(address: *mut [u8; ADDRESS_MAX], pointer: u64, addrlen: i32) -> 
     if length > ADDRESS_MAX as u32 {
         return 0;
     }
-    // SAFETY: `length` is at most the size of `address`; the helper checks the user's pointer.
-    let failed = unsafe {
-        bpf_probe_read_user(
-            address.cast(),
-            length,
-            core::ptr::with_exposed_provenance(pointer as usize),
-        )
-    };
-    if failed == 0 { u64::from(length) } else { 0 }
+    if read(length) == 0 { u64::from(length) } else { 0 }
 }

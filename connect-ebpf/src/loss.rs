@@ -26,17 +26,21 @@ pub enum KernelLoss {
     /// Signal handlers that connect had interrupted each other's calls deeper than is kept. One
     /// per call.
     NestingFull = 5,
+    /// The kernel did not show that a connect by io_uring was completed
+    /// (`IOSQE_CQE_SKIP_SUCCESS`), which shows when its request makes another. One per connect.
+    CompletionMissed = 6,
 }
 
 impl KernelLoss {
     /// Every reason, in the order of its index.
-    pub const ALL: [Self; 6] = [
+    pub const ALL: [Self; 7] = [
         Self::RingFull,
         Self::InflightFull,
         Self::LineageFull,
         Self::AttemptsFull,
         Self::OutcomeMissed,
         Self::NestingFull,
+        Self::CompletionMissed,
     ];
 
     /// Name of the reason in events and metrics.
@@ -49,6 +53,7 @@ impl KernelLoss {
             Self::AttemptsFull => "attempts_full",
             Self::OutcomeMissed => "outcome_missed",
             Self::NestingFull => "nesting_full",
+            Self::CompletionMissed => "completion_missed",
         }
     }
 

@@ -1,7 +1,8 @@
 //! The kernel object of connect-observer.
 //!
 //! `probe/` holds one file per way of seeing; everything else serves it: [`filter`] decides who is
-//! reported, [`inflight`] keeps a call between its entry and its end, [`report`] makes a record of
+//! reported, [`call`] is what every way of calling has in common, [`inflight`] keeps a call between its
+//! entry and its end, [`report`] makes a record of
 //! it, [`settlement`] follows what becomes of it, [`count`] counts both, [`emit`] puts the record into
 //! the ring buffer and counts what did not fit.
 
@@ -22,6 +23,7 @@
 )]
 
 mod atomic;
+mod call;
 mod count;
 mod emit;
 mod filter;

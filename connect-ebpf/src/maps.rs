@@ -43,6 +43,19 @@ pub(crate) static ATTEMPTS: HashMap<u64, Attempt> = HashMap::with_max_entries(AT
 pub(crate) static IDENTITIES: LruHashMap<u64, Identity> =
     LruHashMap::with_max_entries(IDENTITIES_ENTRIES, 0);
 
+/// Connects of io_uring that are under way, by the address of the kernel's request.
+#[map]
+pub(crate) static REQUESTS: HashMap<u64, Call> = HashMap::with_max_entries(1, 0);
+
+/// The request that connects a socket, by the address of its `struct sock`.
+#[map]
+pub(crate) static REQUESTS_BY_SOCKET: HashMap<u64, u64> = HashMap::with_max_entries(1, 0);
+
+/// The last request of a process whose socket is not known when it is submitted.
+#[map]
+pub(crate) static REQUESTS_WITHOUT_SOCKET: LruHashMap<u32, u64> =
+    LruHashMap::with_max_entries(1024, 0);
+
 /// Where an attempt is put together, as the stack has 512 bytes.
 #[map]
 pub(crate) static NEW_ATTEMPT: PerCpuArray<Attempt> = PerCpuArray::with_max_entries(1, 0);

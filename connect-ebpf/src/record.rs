@@ -46,18 +46,31 @@ pub struct Header {
 /// [`Call::via`]: the native `connect` system call.
 pub const VIA_SYSCALL: u8 = 1;
 
+/// [`Call::via`]: `IORING_OP_CONNECT` of io_uring.
+pub const VIA_IO_URING: u8 = 2;
+/// [`Call::via`]: a system call of a 32-bit program.
+pub const VIA_COMPAT: u8 = 3;
+/// [`Call::via`]: no call was seen, only what became of the socket.
+pub const VIA_UNKNOWN: u8 = 4;
+
 /// [`Call::address_source`]: the address was not read; [`Call::address_len`] is 0.
 pub const ADDRESS_NOT_READ: u8 = 0;
 /// [`Call::address_source`]: read from the caller's memory when the call was entered.
 pub const ADDRESS_AT_ENTRY: u8 = 1;
 /// [`Call::address_source`]: read from the caller's memory when the call returned.
 pub const ADDRESS_AT_EXIT: u8 = 2;
+/// [`Call::address_source`]: the kernel's own copy, which the caller cannot change.
+pub const ADDRESS_KERNEL: u8 = 3;
 
 /// [`Call::known`]: the entry of the call was seen, so [`Call::entered_ns`] and
 /// [`Connect::duration_ns`] are true.
 pub const KNOWN_ENTRY: u8 = 1 << 0;
 /// [`Call::known`]: [`Call::fd`] and [`Call::addrlen`] are true.
-pub const KNOWN_ARGUMENTS: u8 = 1 << 1;
+pub const KNOWN_ARGUMENTS: u8 = KNOWN_FD | KNOWN_ADDRLEN;
+/// [`Call::known`]: [`Call::fd`] is true.
+pub const KNOWN_FD: u8 = 1 << 1;
+/// [`Call::known`]: [`Call::addrlen`] is true.
+pub const KNOWN_ADDRLEN: u8 = 1 << 2;
 
 /// [`Connect::transport`]: the descriptor is no socket, or nobody looked.
 pub const TRANSPORT_UNKNOWN: u8 = 0;

@@ -19,6 +19,12 @@ pub const INFLIGHT_ENTRIES: u32 = 32_768;
 /// Capacity of [`LINEAGE_MAP`] where it is used, in tasks.
 pub const LINEAGE_ENTRIES: u32 = 65_536;
 
+/// Name of the hash map of io_uring's connects under way, by the address of the kernel's request.
+pub const REQUESTS_MAP: &str = "REQUESTS";
+/// Name of the hash map from a socket, by the address of its `struct sock`, to the request that
+/// connects it.
+pub const REQUESTS_BY_SOCKET_MAP: &str = "REQUESTS_BY_SOCKET";
+
 /// [`Settings::pid`], [`Settings::uid`] and [`Settings::family`] that let everything through.
 pub const ANY: u32 = u32::MAX;
 
@@ -59,8 +65,15 @@ pub struct Settings {
     pub sockets: u32,
     /// Not 0: a call that leaves its attempt unsettled is not reported, as its outcome will be.
     pub settled_only: u32,
-    /// Where the kernel's structures have their fields; all 0 where neither
-    /// [`Self::sockets`] nor [`OUTCOMES_WITH_ERRNO`] needs them.
+    /// Not 0: native calls are told of by the kernel's functions, as no tracepoint tells of them.
+    pub native_by_function: u32,
+    /// Not 0: connects by io_uring are observed.
+    pub io_uring: u32,
+    /// Not 0: raw tracepoint `io_uring_complete` has a pointer to the completion, not its parts.
+    pub io_uring_complete_cqe: u32,
+    /// For plain tracepoints.
+    pub io_uring_layout: IoUringLayout,
+    /// Where the kernel's structures have their fields; 0 where that is not known.
     pub offsets: Offsets,
 }
 
@@ -70,6 +83,37 @@ pub const OUTCOMES_OFF: u32 = 0;
 pub const OUTCOMES_WITHOUT_ERRNO: u32 = 1;
 /// [`Settings::outcomes`]: by the socket itself, with errno.
 pub const OUTCOMES_WITH_ERRNO: u32 = 2;
+
+/// Where the tracepoints of io_uring have what is needed, as tracefs says: offsets in the contexts of the
+/// plain ones.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[repr(C)]
+pub struct IoUringLayout {
+    /// `req` of `io_uring_submit_sqe`.
+    pub submit_req: u32,
+    /// `opcode` of the same.
+    pub submit_opcode: u32,
+    /// `user_data` of the same.
+    pub submit_user_data: u32,
+    /// `req` of `io_uring_complete`; 0 where there is none (before 5.18), and `user_data` has to tell.
+    pub complete_req: u32,
+    /// `user_data` of the same.
+    pub complete_user_data: u32,
+    /// `res` of the same.
+    pub complete_res: u32,
+}
+
+impl IoUringLayout {
+    /// Nothing is known.
+    pub const NONE: Self = Self {
+        submit_req: 0,
+        submit_opcode: 0,
+        submit_user_data: 0,
+        complete_req: 0,
+        complete_user_data: 0,
+        complete_res: 0,
+    };
+}
 
 /// Offsets in bytes, from the running kernel's BTF.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -91,6 +135,26 @@ pub struct Offsets {
     pub sock_err: u32,
     /// `inet_sock.inet_sport`
     pub inet_sport: u32,
+    /// `task_struct.flags`
+    pub task_flags: u32,
+    /// `task_struct.group_leader`
+    pub task_group_leader: u32,
+    /// `task_struct.comm`
+    pub task_comm: u32,
+    /// `task_struct.pid`
+    pub task_pid: u32,
+    /// `thread_info.status`, which a task begins with
+    pub thread_info_status: u32,
+    /// `io_kiocb.opcode`
+    pub io_kiocb_opcode: u32,
+    /// `io_kiocb.flags`
+    pub io_kiocb_flags: u32,
+    /// `io_kiocb.cqe.fd`; 0 where the kernel keeps no descriptor (before 5.19)
+    pub io_kiocb_fd: u32,
+    /// `io_kiocb.async_data`; 0 where a connect has none yet when it is submitted (before 6.10)
+    pub io_kiocb_async_data: u32,
+    /// `io_async_msghdr.addr`
+    pub io_async_addr: u32,
 }
 
 impl Offsets {
@@ -104,6 +168,16 @@ impl Offsets {
         sock_protocol: 0,
         sock_err: 0,
         inet_sport: 0,
+        task_flags: 0,
+        task_group_leader: 0,
+        task_comm: 0,
+        task_pid: 0,
+        thread_info_status: 0,
+        io_kiocb_opcode: 0,
+        io_kiocb_flags: 0,
+        io_kiocb_fd: 0,
+        io_kiocb_async_data: 0,
+        io_async_addr: 0,
     };
 }
 
@@ -125,11 +199,15 @@ impl Settings {
         outcomes: OUTCOMES_OFF,
         sockets: 0,
         settled_only: 0,
+        native_by_function: 0,
+        io_uring: 0,
+        io_uring_complete_cqe: 0,
+        io_uring_layout: IoUringLayout::NONE,
         offsets: Offsets::NONE,
     };
 }
 
-const _: () = assert!(size_of::<Settings>() == 60 + size_of::<Offsets>());
+const _: () = assert!(size_of::<Settings>() == 72 + size_of::<IoUringLayout>() + size_of::<Offsets>());
 
 #[cfg(feature = "user")]
 #[expect(

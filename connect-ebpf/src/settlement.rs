@@ -6,13 +6,14 @@
 //! it has been there, and then looks whether the other one has; so at least one of them sees both,
 //! and of two, the one that removes the attempt from the table tells of it.
 
-use aya_ebpf::{bindings::BPF_NOEXIST, helpers::bpf_get_current_cgroup_id};
+use aya_ebpf::bindings::BPF_NOEXIST;
 use connect_ebpf::{
     attempt::{Attempt, Identity},
     loss::KernelLoss,
     record::{
-        ADDRESS_AT_EXIT, Endpoints, Header, KIND_OUTCOME, OUTCOME_ESTABLISHED, OUTCOME_FAILED,
-        OUTCOME_NONE, Outcome, TRANSPORT_TCP, TRANSPORT_UNKNOWN, VERSION,
+        ADDRESS_AT_EXIT, ADDRESS_KERNEL, ADDRESS_MAX, ADDRESS_NOT_READ, Endpoints, Header,
+        KIND_OUTCOME, KNOWN_ENTRY, OUTCOME_ESTABLISHED, OUTCOME_FAILED, OUTCOME_NONE, Outcome,
+        TRANSPORT_TCP, TRANSPORT_UNKNOWN, VERSION, VIA_UNKNOWN,
     },
 };
 
@@ -23,11 +24,13 @@ use crate::{
     inflight::Call,
     maps::{ATTEMPTS, IDENTITIES, NEW_ATTEMPT, setting},
     report, socket,
-    task::TaskId,
+    task::{self, TaskId},
 };
 
 const EINTR: i64 = 4;
 const EINPROGRESS: i64 = 115;
+/// Of io_uring, for a request that was cancelled; its socket goes on.
+const ECANCELED: i64 = 125;
 /// The first of the kernel's own, which no application sees.
 const ERESTARTSYS: i64 = 512;
 /// -EEXIST: the key is in the map already.
@@ -47,39 +50,122 @@ pub(crate) struct Settlement {
 
 /// The call's socket is about to send its SYN.
 #[inline(always)]
-pub(crate) fn begin(id: TaskId, call: &Call, sk: u64, at_ns: u64) {
+pub(crate) fn begin(call: &Call, sk: u64, at_ns: u64) {
     // The kernel has read it by now, so it is there.
     call.read_address(ADDRESS_AT_EXIT);
     if !filter::family(call) {
         return;
     }
-    let Some(attempt) = NEW_ATTEMPT.get_ptr_mut(0) else {
+    let Some(attempt) = new_attempt(at_ns) else {
         return;
     };
-    // SAFETY: the element is this CPU's, and only this function uses it, which runs in one program
-    // that the kernel does not nest on a CPU.
+    report::describe(&mut attempt.outcome.call, call);
+    attempt.outcome.transport = match call.transport.get() {
+        TRANSPORT_UNKNOWN => TRANSPORT_TCP,
+        known => known,
+    };
+    if !insert(sk, attempt) {
+        return;
+    }
+    call.attempt_sk.set(sk);
+    if call.sk.get() != 0 {
+        let identity = Identity {
+            inode: call.inode.get(),
+            entered_ns: call.entered_ns.get(),
+            tid: call.tid.get(),
+            reserved: 0,
+        };
+        // Without room, the oldest makes way.
+        let _full = IDENTITIES.insert(&call.sk.get(), &identity, 0);
+    }
+}
+
+/// A socket is about to send its SYN, and no call that is seen explains it: sendto(2) with
+/// `MSG_FASTOPEN`, a call that passes none of our hooks, or the kernel itself. There is nobody to wait
+/// for, so it is told of when it is settled.
+#[inline(always)]
+pub(crate) fn begin_unexplained(id: TaskId, sk: u64, peer: &Endpoints, at_ns: u64) {
+    let Some(attempt) = new_attempt(at_ns) else {
+        return;
+    };
+    let call = &mut attempt.outcome.call;
+    call.entered_ns = at_ns;
+    call.cgroup_id = task::cgroup_id();
+    call.pid = id.pid;
+    call.tid = id.tid;
+    call.uid = task::uid();
+    call.fd = -1;
+    call.addrlen = 0;
+    call.address_len = 0;
+    call.address_source = ADDRESS_NOT_READ;
+    call.via = VIA_UNKNOWN;
+    call.known = KNOWN_ENTRY;
+    call.comm = task::owners_comm();
+    call.address = [0; ADDRESS_MAX];
+    if write_address(&mut call.address, peer) {
+        call.address_len = if peer.family == AF_INET {
+            SOCKADDR_IN
+        } else {
+            SOCKADDR_IN6
+        };
+        call.address_source = ADDRESS_KERNEL;
+    }
+    attempt.outcome.transport = TRANSPORT_TCP;
+    attempt.left = 1;
+    let _full = insert(sk, attempt);
+}
+
+const AF_INET: u16 = 2;
+const AF_INET6: u16 = 10;
+/// `sizeof(struct sockaddr_in)`
+const SOCKADDR_IN: u8 = 16;
+/// `sizeof(struct sockaddr_in6)`
+const SOCKADDR_IN6: u8 = 28;
+
+/// Writes the other end as the `sockaddr` that one would connect to; false where there is none.
+#[inline(always)]
+fn write_address(to: &mut [u8; ADDRESS_MAX], of: &Endpoints) -> bool {
+    let [port_high, port_low] = of.peer_port.to_be_bytes();
+    let [family_low, family_high] = of.family.to_ne_bytes();
+    to[0] = family_low;
+    to[1] = family_high;
+    to[2] = port_high;
+    to[3] = port_low;
+    match of.family {
+        AF_INET => to[4..8].copy_from_slice(&of.peer_address[..4]),
+        AF_INET6 => to[8..24].copy_from_slice(&of.peer_address),
+        _ => return false,
+    }
+    true
+}
+
+/// An attempt of which nothing is known but when it began; on this CPU, until the next one.
+#[inline(always)]
+fn new_attempt(at_ns: u64) -> Option<&'static mut Attempt> {
+    let attempt = NEW_ATTEMPT.get_ptr_mut(0)?;
+    // SAFETY: the element is this CPU's, and is used only where an attempt begins, in one program that
+    // the kernel does not nest on a CPU.
     let attempt = unsafe { &mut *attempt };
-    // SAFETY: the helper takes no arguments.
-    call.cgroup_id.set(unsafe { bpf_get_current_cgroup_id() });
     attempt.outcome.header = Header {
         kind: KIND_OUTCOME,
         version: VERSION,
         length: size_of::<Outcome>() as u32,
     };
-    report::describe(&mut attempt.outcome.call, id, call);
     attempt.outcome.settled_ns = 0;
     attempt.outcome.ret = 0;
     attempt.outcome.errno = 0;
     attempt.outcome.outcome = OUTCOME_NONE;
-    attempt.outcome.transport = match call.transport.get() {
-        TRANSPORT_UNKNOWN => TRANSPORT_TCP,
-        known => known,
-    };
     attempt.outcome.reserved = [0; 2];
     attempt.outcome.endpoints = Endpoints::default();
     attempt.syn_ns = at_ns;
     attempt.left = 0;
     attempt.settled = 0;
+    Some(attempt)
+}
+
+/// Follows an attempt from now on; false where there is no room.
+#[inline(always)]
+fn insert(sk: u64, attempt: &Attempt) -> bool {
     let mut inserted = ATTEMPTS.insert(&sk, attempt, u64::from(BPF_NOEXIST));
     if inserted == Err(ALREADY_THERE) {
         // The end of the one before went unseen.
@@ -89,20 +175,10 @@ pub(crate) fn begin(id: TaskId, call: &Call, sk: u64, at_ns: u64) {
     }
     if inserted.is_err() {
         let _first = emit::count(KernelLoss::AttemptsFull);
-        return;
+        return false;
     }
-    call.attempt_sk.set(sk);
-    count::begun(call, attempt.outcome.transport);
-    if call.sk.get() != 0 {
-        let identity = Identity {
-            inode: call.inode.get(),
-            entered_ns: call.entered_ns.get(),
-            tid: id.tid,
-            reserved: 0,
-        };
-        // Without room, the oldest makes way.
-        let _full = IDENTITIES.insert(&call.sk.get(), &identity, 0);
-    }
+    count::begun(Settled::of(&attempt.outcome));
+    true
 }
 
 /// The attempt that a socket is making, if we know of it.
@@ -156,7 +232,7 @@ pub(crate) fn endpoints(call: &Call) -> Endpoints {
 /// In its cells, and in a function of its own: what the verifier does not know it does not tell apart
 /// in all that follows.
 #[inline(never)]
-pub(crate) fn conclude(call: &Call, ret: i64) {
+pub(crate) fn conclude(call: &Call) {
     call.unsettled.set(0);
     call.handshake_ns.set(0);
     let sk = call.attempt_sk.get();
@@ -169,9 +245,9 @@ pub(crate) fn conclude(call: &Call, ret: i64) {
     };
     let established =
         has(&raw const attempt.settled) && attempt.outcome.outcome == OUTCOME_ESTABLISHED;
-    let goes_on = match -ret {
+    let goes_on = match -call.ret.get() {
         0 => !established,
-        EINPROGRESS | EINTR => true,
+        EINPROGRESS | EINTR | ECANCELED => true,
         other => other >= ERESTARTSYS,
     };
     if goes_on {
@@ -184,7 +260,8 @@ pub(crate) fn conclude(call: &Call, ret: i64) {
 
 /// The call has been told of, and lets go of its attempt.
 #[inline(never)]
-pub(crate) fn leave(call: &Call, ret: i64) {
+pub(crate) fn leave(call: &Call) {
+    let ret = call.ret.get();
     let sk = call.attempt_sk.replace(0);
     if sk == 0 {
         return;

@@ -112,6 +112,15 @@ pub(crate) fn of(fd: i32) -> Option<Socket> {
     if file == 0 {
         return None;
     }
+    of_file(file)
+}
+
+/// The socket that this `struct file` is.
+#[inline(always)]
+pub(crate) fn of_file(file: u64) -> Option<Socket> {
+    if setting!(offsets.file_private_data) == 0 {
+        return None;
+    }
     // Whatever else a file's private data are, they do not point back to it from there.
     let socket: u64 = read(file, setting!(offsets.file_private_data))?;
     let KernelSocket {

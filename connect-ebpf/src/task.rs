@@ -5,12 +5,14 @@ use core::{mem::offset_of, ptr::with_exposed_provenance};
 use aya_ebpf::{
     bindings,
     helpers::{
-        bpf_get_current_comm, bpf_get_current_pid_tgid, bpf_get_current_task,
-        bpf_get_current_task_btf, bpf_get_current_uid_gid, bpf_probe_read_kernel,
-        bpf_probe_read_user, bpf_task_pt_regs,
+        bpf_get_current_cgroup_id, bpf_get_current_comm, bpf_get_current_pid_tgid,
+        bpf_get_current_task, bpf_get_current_task_btf, bpf_get_current_uid_gid, bpf_ktime_get_ns,
+        bpf_probe_read_kernel, bpf_probe_read_user, bpf_task_pt_regs,
     },
 };
 use connect_ebpf::record::COMM_LEN;
+
+use crate::maps::setting;
 
 /// Process and thread id of the current task, in the initial pid namespace.
 #[derive(Clone, Copy)]
@@ -22,13 +24,7 @@ pub(crate) struct TaskId {
 }
 
 impl TaskId {
-    /// Both in one word, as a function takes no more than five.
-    #[inline(always)]
-    pub(crate) const fn packed(self) -> u64 {
-        (self.pid as u64) << 32 | self.tid as u64
-    }
-
-    /// From [`Self::packed`], and from what `bpf_get_current_pid_tgid` says.
+    /// From what `bpf_get_current_pid_tgid` says.
     #[inline(always)]
     pub(crate) const fn unpacked(id: u64) -> Self {
         Self {
@@ -36,6 +32,20 @@ impl TaskId {
             tid: id as u32,
         }
     }
+}
+
+/// Now, `CLOCK_MONOTONIC` in ns.
+#[inline(always)]
+pub(crate) fn now() -> u64 {
+    // SAFETY: the helper takes no arguments.
+    unsafe { bpf_ktime_get_ns() }
+}
+
+/// cgroup v2 id of the current task.
+#[inline(always)]
+pub(crate) fn cgroup_id() -> u64 {
+    // SAFETY: the helper takes no arguments.
+    unsafe { bpf_get_current_cgroup_id() }
 }
 
 /// The current task's ids.
@@ -54,6 +64,60 @@ pub(crate) fn uid() -> u32 {
 #[inline(always)]
 pub(crate) fn comm() -> [u8; COMM_LEN] {
     bpf_get_current_comm().unwrap_or_default()
+}
+
+/// `PF_IO_WORKER` (`include/linux/sched.h`): a thread that io_uring has made in the caller's process.
+const IO_WORKER: u32 = 0x10;
+
+/// Name of the task on whose behalf the current one works: itself, or the first thread of a process
+/// whose io_uring has made this one.
+#[inline(always)]
+pub(crate) fn owners_comm() -> [u8; COMM_LEN] {
+    leaders_comm_of_worker().unwrap_or_else(comm)
+}
+
+#[inline(always)]
+fn leaders_comm_of_worker() -> Option<[u8; COMM_LEN]> {
+    // SAFETY: no arguments.
+    let task = unsafe { bpf_get_current_task() };
+    let flags: u32 = field(task, setting!(offsets.task_flags))?;
+    if flags & IO_WORKER == 0 {
+        return None;
+    }
+    let leader: u64 = field(task, setting!(offsets.task_group_leader))?;
+    field(leader, setting!(offsets.task_comm))
+}
+
+/// `TS_COMPAT` (`arch/x86/include/asm/thread_info.h`): a 32-bit system call is under way.
+#[cfg(bpf_target_arch = "x86_64")]
+const COMPAT: u32 = 2;
+
+/// Whether the current task is in a 32-bit system call.
+#[cfg(bpf_target_arch = "x86_64")]
+#[inline(always)]
+pub(crate) fn is_compat() -> bool {
+    // SAFETY: no arguments.
+    let task = unsafe { bpf_get_current_task() };
+    // What a task begins with (`CONFIG_THREAD_INFO_IN_TASK`).
+    field::<u32>(task, setting!(offsets.thread_info_status))
+        .is_some_and(|status| status & COMPAT != 0)
+}
+
+/// A field of a structure of the kernel; `None` where its offset is not known.
+#[inline(always)]
+pub(crate) fn field<T>(base: u64, offset: u32) -> Option<T> {
+    if offset == 0 {
+        return None;
+    }
+    at(base.wrapping_add(offset.into()))
+}
+
+/// What lies at this address of the kernel's.
+#[inline(always)]
+pub(crate) fn at<T>(address: u64) -> Option<T> {
+    let address = with_exposed_provenance::<T>(address as usize);
+    // SAFETY: bpf_probe_read_kernel checks the address itself; T is an integer or bytes.
+    unsafe { bpf_probe_read_kernel(address) }.ok()
 }
 
 /// `thread_info.flags` bits that interrupt a system call, `TIF_SIGPENDING` and `TIF_NOTIFY_SIGNAL`:

@@ -1,6 +1,8 @@
 //! Loads the kernel object, fixes its settings, puts its hooks in place.
 
 pub mod btf;
+mod hook;
+mod survey;
 mod tracepoint_format;
 
 use std::{
@@ -8,15 +10,12 @@ use std::{
     thread,
 };
 
-use anyhow::{Context as _, Result, anyhow, bail};
+use anyhow::{Context as _, Result, bail};
 use aya::{
-    Ebpf, EbpfLoader,
+    Btf, Ebpf, EbpfLoader,
     maps::{HashMap, MapData, PerCpuArray, RingBuf},
-    programs::{
-        Program, ProgramError, ProgramType, RawTracePoint, TracePoint,
-        raw_trace_point::RawTracePointLink, trace_point::TracePointLink,
-    },
-    sys::{BpfHelper, is_helper_supported, is_program_supported},
+    programs::ProgramType,
+    sys::{BpfHelper, is_helper_supported},
 };
 use aya_log::EbpfLogger;
 use connect_ebpf::{
@@ -28,14 +27,17 @@ use connect_ebpf::{
     loss::LOSSES_MAP,
     record::RECORDS_MAP,
     settings::{
-        ANY, INFLIGHT_MAP, LINEAGE_ENTRIES, LINEAGE_MAP, OUTCOMES_OFF, OUTCOMES_WITH_ERRNO,
-        OUTCOMES_WITHOUT_ERRNO, Offsets, SETTINGS_GLOBAL, Settings,
+        ANY, INFLIGHT_MAP, IoUringLayout, LINEAGE_ENTRIES, LINEAGE_MAP, OUTCOMES_OFF,
+        OUTCOMES_WITH_ERRNO, OUTCOMES_WITHOUT_ERRNO, Offsets, REQUESTS_BY_SOCKET_MAP, REQUESTS_MAP,
+        SETTINGS_GLOBAL, Settings,
     },
 };
 use log::Log;
 
+use self::hook::{At, Hook, Link, program};
+pub use self::survey::{IoUring, Outcomes, Survey};
 use crate::{
-    cli::{Capacity, Filters},
+    cli::{Capacity, Filters, Hooks, Means},
     collect::Collector,
     metrics::{self, counters::Counters, health::Hook as HookHealth, series::SeriesMaps},
     preflight::Tracefs,
@@ -44,110 +46,107 @@ use crate::{
 /// The kernel object, as connect-user/build.rs made it.
 static OBJECT: &[u8] = aya::include_bytes_aligned!(concat!(env!("OUT_DIR"), "/connect-ebpf"));
 
-/// A hook: program and tracepoint have one name.
-struct Hook {
-    category: &'static str,
-    name: &'static str,
-}
-
-/// Every hook, in the order in which they are attached: what forgets comes before what remembers,
-/// and an entry before its return, so that no call is seen by half that could be seen whole.
-const HOOKS: [Hook; 4] = [
-    Hook {
-        category: "sched",
-        name: "sched_process_exit",
-    },
-    Hook {
-        category: "sched",
-        name: "sched_process_exec",
-    },
-    Hook {
-        category: "syscalls",
-        name: "sys_enter_connect",
-    },
-    Hook {
-        category: "syscalls",
-        name: SYS_EXIT_CONNECT,
-    },
+/// What forgets is attached before what remembers, and an entry before its return, so that no call is
+/// seen by half that could be seen whole.
+const LIFETIME_HOOKS: [Hook; 2] = [
+    Hook::plain("sched", "sched_process_exit"),
+    Hook::plain("sched", "sched_process_exec"),
 ];
 
-/// The hook that makes the records.
-const SYS_EXIT_CONNECT: &str = "sys_exit_connect";
+/// The native system call, by tracepoints.
+const SYSCALL_HOOKS: [Hook; 2] = [
+    Hook::plain("syscalls", "sys_enter_connect"),
+    SYS_EXIT_CONNECT,
+];
+
+/// Makes the records of native calls.
+const SYS_EXIT_CONNECT: Hook = Hook::plain("syscalls", "sys_exit_connect");
+
+/// What native and 32-bit calls have in common. The first is also the kernel's copy of the address, and
+/// so comes before those whose calls need it.
+const FUNCTION_HOOKS: [Hook; 3] = [
+    Hook {
+        program: "sys_connect_file",
+        at: At::Entry("__sys_connect_file"),
+    },
+    Hook {
+        program: "sys_connect_entry",
+        at: At::Entry("__sys_connect"),
+    },
+    SYS_CONNECT_EXIT,
+];
+
+/// Makes the records of 32-bit calls, and where there are no tracepoints, of native ones.
+const SYS_CONNECT_EXIT: Hook = Hook {
+    program: "sys_connect_exit",
+    at: At::Exit("__sys_connect"),
+};
 
 /// Attached only where a command is observed: it taxes every fork.
-const LINEAGE_HOOK: Hook = Hook {
-    category: "sched",
-    name: "sched_process_fork",
-};
+const LINEAGE_HOOK: Hook = Hook::plain("sched", "sched_process_fork");
 
 /// Attached where the kernel has both: without them, what becomes of an interrupted call is unknown.
 const INTERRUPTION_HOOKS: [Hook; 2] = [
-    Hook {
-        category: "syscalls",
-        name: "sys_enter_rt_sigreturn",
-    },
+    Hook::plain("syscalls", "sys_enter_rt_sigreturn"),
     SIGNAL_DELIVER,
 ];
 
 /// Tells what a signal does to a call that it interrupted.
-const SIGNAL_DELIVER: Hook = Hook {
-    category: "signal",
-    name: "signal_deliver",
-};
+const SIGNAL_DELIVER: Hook = Hook::plain("signal", "signal_deliver");
+
+/// The same without a system call's tracepoint.
+const INTERRUPTION_BY_FUNCTION_HOOKS: [Hook; 2] = [
+    Hook {
+        program: "sys_rt_sigreturn",
+        at: At::Entry("__do_sys_rt_sigreturn"),
+    },
+    SIGNAL_DELIVER,
+];
 
 /// Follows attempts to their end; a raw tracepoint, as it must also run while another program runs.
-const INET_SOCK_SET_STATE: &str = "inet_sock_set_state";
+const INET_SOCK_SET_STATE: Hook = Hook::raw("inet_sock_set_state");
 
 /// The same without the socket's errno, where the kernel's BTF does not say where it is.
 const INET_SOCK_SET_STATE_WITHOUT_ERRNO: Hook = Hook {
-    category: "sock",
-    name: INET_SOCK_SET_STATE,
+    program: "inet_sock_set_state_without_errno",
+    at: At::Plain("sock", "inet_sock_set_state"),
 };
-/// Its program.
-const WITHOUT_ERRNO: &str = "inet_sock_set_state_without_errno";
 
-/// How far attempts are followed on this kernel.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Outcomes {
-    /// To their end, with errno.
-    WithErrno(Box<Offsets>),
-    /// To their end; why not further.
-    WithoutErrno(String),
-    /// Not at all; why not.
-    Off(String),
-}
+/// Connects of io_uring. Completions come first: what was submitted before is not known.
+const IO_URING_HOOKS: [Hook; 2] = [
+    Hook::raw("io_uring_complete"),
+    Hook::raw("io_uring_req_failed"),
+];
 
-/// How far attempts can be followed here.
-#[must_use]
-pub fn outcomes(tracefs: &Tracefs) -> Outcomes {
-    let refused = match is_program_supported(ProgramType::RawTracePoint) {
-        Ok(true) => match btf::offsets() {
-            Ok(offsets) => return Outcomes::WithErrno(Box::new(offsets)),
-            Err(error) => format!("{error:#}"),
-        },
-        Ok(false) | Err(_) => "the kernel refuses raw tracepoint programs".to_owned(),
-    };
-    let Hook { category, name } = INET_SOCK_SET_STATE_WITHOUT_ERRNO;
-    match tracefs.event(category, name).join("id").try_exists() {
-        Ok(true) => Outcomes::WithoutErrno(refused),
-        Ok(false) => Outcomes::Off(format!("{refused}; no tracepoint {category}:{name}")),
-        Err(error) => Outcomes::Off(format!("{refused}; tracefs cannot be read: {error}")),
+/// The same, as tracefs describes them.
+const IO_URING_PLAIN_HOOKS: [Hook; 2] = [
+    Hook {
+        program: "io_uring_complete_plain",
+        at: At::Plain("io_uring", "io_uring_complete"),
+    },
+    Hook {
+        program: "io_uring_submit_plain",
+        at: At::Plain("io_uring", "io_uring_submit_sqe"),
+    },
+];
+
+/// Its tracepoint has another name before 6.4.
+const fn io_uring_submit(tracepoint: &'static str) -> Hook {
+    Hook {
+        program: "io_uring_submit",
+        at: At::Raw(tracepoint),
     }
 }
 
-/// Whether this kernel lets interrupted calls be followed to their end; `None` where tracefs may not
-/// be read.
-#[must_use]
-pub fn follows_interruptions(tracefs: &Tracefs) -> Option<bool> {
-    INTERRUPTION_HOOKS
-        .iter()
-        .map(|hook| {
-            tracefs
-                .event(hook.category, hook.name)
-                .join("id")
-                .try_exists()
-        })
-        .try_fold(true, |all, exists| Some(all && exists.ok()?))
+/// What has become of the hooks on the kernel's functions.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Functions {
+    /// They are in place.
+    Attached,
+    /// They were not asked for.
+    Unwanted,
+    /// They cannot be had, and why.
+    Refused(String),
 }
 
 /// Whom to observe, besides what the filters say.
@@ -159,17 +158,14 @@ pub enum Scope {
     Lineage,
 }
 
-/// Drops to detach.
-enum Link {
-    Plain(#[expect(dead_code, reason = "held to be dropped")] TracePointLink),
-    Raw(#[expect(dead_code, reason = "held to be dropped")] RawTracePointLink),
-}
-
 /// The loaded kernel object. Dropping it detaches the hooks.
 pub struct Attached {
     /// Keeps the programs; links and the maps that are read have been taken out of it.
     object: Ebpf,
     links: Vec<Link>,
+    /// What is in place.
+    hooks: Vec<Hook>,
+    functions: Functions,
     lineage: HashMap<MapData, u32, u32>,
     /// A descriptor of the ring buffer, and its size in bytes.
     ring: Option<(OwnedFd, u32)>,
@@ -239,31 +235,49 @@ impl Attached {
         self.ring.take().context("the ring buffer has been taken")
     }
 
-    /// Every hook that this program has, with the descriptor of its program where it is attached.
+    /// What has become of the hooks on the kernel's functions.
+    #[must_use]
+    pub const fn functions(&self) -> &Functions {
+        &self.functions
+    }
+
+    /// Every hook that this program has, with the descriptor of its program where it is attached. Of
+    /// several ways to hook into one place, the one that is attached.
     ///
     /// # Errors
     ///
     /// There are no descriptors left.
     pub fn hooks(&mut self) -> Result<Vec<HookHealth>> {
-        let plain = HOOKS
+        let mut health: Vec<HookHealth> = Vec::new();
+        let submit = [
+            io_uring_submit("io_uring_submit_req"),
+            io_uring_submit("io_uring_submit_sqe"),
+        ];
+        let all = SYSCALL_HOOKS
             .iter()
+            .chain(&FUNCTION_HOOKS)
+            .chain(&submit)
+            .chain(&IO_URING_HOOKS)
+            .chain(&IO_URING_PLAIN_HOOKS)
+            .chain([&INET_SOCK_SET_STATE, &INET_SOCK_SET_STATE_WITHOUT_ERRNO])
             .chain(&INTERRUPTION_HOOKS)
-            .chain([&LINEAGE_HOOK])
-            .map(|hook| hook.name);
-        plain
-            .chain([INET_SOCK_SET_STATE, WITHOUT_ERRNO])
-            .map(|name| {
-                let program = program(&mut self.object, name)?;
-                Ok(HookHealth {
-                    name,
-                    // Only what is attached has been loaded.
-                    program: match program.fd() {
-                        Ok(program) => Some(program.as_fd().try_clone_to_owned()?),
-                        Err(_) => None,
-                    },
-                })
-            })
-            .collect()
+            .chain(&INTERRUPTION_BY_FUNCTION_HOOKS)
+            .chain(&LIFETIME_HOOKS)
+            .chain([&LINEAGE_HOOK]);
+        for hook in all {
+            let program = if self.hooks.contains(hook) {
+                let program = program(&mut self.object, hook.program)?;
+                Some(program.fd()?.as_fd().try_clone_to_owned()?)
+            } else {
+                None
+            };
+            let name = hook.at.to_string();
+            match health.iter_mut().find(|other| other.name == name) {
+                Some(other) => other.program = other.program.take().or(program),
+                None => health.push(HookHealth { name, program }),
+            }
+        }
+        Ok(health)
     }
 
     /// Passes on what the kernel object had to say.
@@ -296,10 +310,10 @@ pub struct Plan<'a> {
     pub capacity: Capacity,
     /// Whom, besides what the filters say.
     pub scope: Scope,
-    /// How far attempts are followed.
-    pub outcomes: &'a Outcomes,
-    /// Whether to look at the socket behind the descriptor.
-    pub sockets: bool,
+    /// What this kernel lets us see.
+    pub survey: &'a Survey,
+    /// By which means.
+    pub means: &'a Means,
     /// Whether a call that leaves its attempt unsettled is told of only by its outcome.
     pub settled_only: bool,
     /// What is counted.
@@ -317,67 +331,60 @@ pub fn attach(tracefs: &Tracefs, plan: Plan<'_>) -> Result<(Attached, Collector)
         capacity,
         scope,
         metrics,
+        survey,
+        means,
         ..
     } = plan;
     let settings = settings(tracefs, plan)?;
-    let attempts = match settings.outcomes {
-        OUTCOMES_OFF => 1,
-        _ => capacity.attempts,
-    };
-    let mut object = EbpfLoader::new()
-        .override_global(SETTINGS_GLOBAL, &settings, true)
-        .map_max_entries(RECORDS_MAP, metrics.ring_bytes(capacity.ring_kib))
-        .map_max_entries(INFLIGHT_MAP, capacity.threads)
-        .map_max_entries(ATTEMPTS_MAP, attempts)
-        .map_max_entries(
-            IDENTITIES_MAP,
-            if settings.outcomes != OUTCOMES_OFF && settings.sockets != 0 {
-                IDENTITIES_ENTRIES
-            } else {
-                1
-            },
-        )
-        .map_max_entries(
-            LINEAGE_MAP,
-            match scope {
-                Scope::Host => 1,
-                Scope::Lineage => LINEAGE_ENTRIES,
-            },
-        )
-        .override_global(COUNTING_GLOBAL, &metrics.counting, true)
-        .map_max_entries(TALLIES_MAP, metrics.room(TALLIES))
-        .map_max_entries(FAILURES_MAP, metrics.room(FAILURES as usize))
-        .map_max_entries(DURATIONS_MAP, metrics.room(DURATIONS))
-        .map_max_entries(SERIES_MAP, metrics.max_series)
-        .load(OBJECT)
-        .context("the kernel refuses the maps of connect-observer")?;
+    let mut object = load(plan, &settings)?;
     // The logger takes its map before programs are loaded, or they would not find it.
     let logger = EbpfLogger::init(&mut object).context("cannot read the kernel object's log")?;
 
-    let mut links = Vec::new();
+    let btf = match means.hooks {
+        Hooks::Tracepoint => None,
+        Hooks::Auto | Hooks::Function => Btf::from_sys_fs().ok(),
+    };
+    let mut placed = Placed::default();
     if settings.interruptions != 0 {
-        for hook in &INTERRUPTION_HOOKS {
-            links.push(Link::Plain(put_in_place(&mut object, hook, hook.name)?));
+        if means.hooks == Hooks::Function {
+            placed.put(&mut object, btf.as_ref(), &INTERRUPTION_BY_FUNCTION_HOOKS)?;
+        } else {
+            placed.put(&mut object, None, &INTERRUPTION_HOOKS)?;
         }
     }
     // Before the calls whose attempts it follows.
     match settings.outcomes {
-        OUTCOMES_WITH_ERRNO => links.push(Link::Raw(put_raw_in_place(
-            &mut object,
-            INET_SOCK_SET_STATE,
-        )?)),
-        OUTCOMES_WITHOUT_ERRNO => links.push(Link::Plain(put_in_place(
-            &mut object,
-            &INET_SOCK_SET_STATE_WITHOUT_ERRNO,
-            WITHOUT_ERRNO,
-        )?)),
+        OUTCOMES_WITH_ERRNO => placed.put(&mut object, None, &[INET_SOCK_SET_STATE])?,
+        OUTCOMES_WITHOUT_ERRNO => {
+            placed.put(&mut object, None, &[INET_SOCK_SET_STATE_WITHOUT_ERRNO])?;
+        }
         _ => {}
     }
-    for hook in HOOKS
-        .iter()
-        .chain((scope == Scope::Lineage).then_some(&LINEAGE_HOOK))
-    {
-        links.push(Link::Plain(put_in_place(&mut object, hook, hook.name)?));
+    placed.put(&mut object, None, &LIFETIME_HOOKS)?;
+    if scope == Scope::Lineage {
+        placed.put(&mut object, None, &[LINEAGE_HOOK])?;
+    }
+    if settings.io_uring != 0 {
+        match &survey.io_uring {
+            IoUring::Raw(raw) => {
+                placed.put(&mut object, None, &IO_URING_HOOKS)?;
+                placed.put(&mut object, None, &[io_uring_submit(raw.submit)])?;
+            }
+            IoUring::Plain(_) => placed.put(&mut object, None, &IO_URING_PLAIN_HOOKS)?,
+            IoUring::Off(_) => {}
+        }
+    }
+    let functions = if means.hooks == Hooks::Tracepoint {
+        Functions::Unwanted
+    } else {
+        put_functions(&mut placed, &mut object, btf.as_ref(), survey)
+    };
+    if means.hooks == Hooks::Function {
+        if let Functions::Refused(why) = functions {
+            bail!("--hooks function cannot be had here: {why}; use --hooks auto");
+        }
+    } else {
+        placed.put(&mut object, None, &SYSCALL_HOOKS)?;
     }
 
     let records = take(&mut object, RECORDS_MAP)?;
@@ -389,14 +396,21 @@ pub fn attach(tracefs: &Tracefs, plan: Plan<'_>) -> Result<(Attached, Collector)
     let losses = PerCpuArray::try_from(take(&mut object, LOSSES_MAP)?)?;
     let lineage = HashMap::try_from(take(&mut object, LINEAGE_MAP)?)?;
     let attempts = HashMap::try_from(take(&mut object, ATTEMPTS_MAP)?)?;
-    let exit_program = tracepoint_program(&mut object, SYS_EXIT_CONNECT)?
+    let exit = if means.hooks == Hooks::Function {
+        SYS_CONNECT_EXIT
+    } else {
+        SYS_EXIT_CONNECT
+    };
+    let exit_program = program(&mut object, exit.program)?
         .fd()?
         .as_fd()
         .as_raw_fd();
     let collector = Collector::new(records, losses, attempts, exit_program)?;
     let attached = Attached {
         object,
-        links,
+        links: placed.links,
+        hooks: placed.hooks,
+        functions,
         lineage,
         ring: Some((ring, metrics.ring_bytes(capacity.ring_kib))),
         logger,
@@ -404,28 +418,161 @@ pub fn attach(tracefs: &Tracefs, plan: Plan<'_>) -> Result<(Attached, Collector)
     Ok((attached, collector))
 }
 
+/// Loads the object: its settings and maps, no program yet.
+fn load(plan: Plan<'_>, settings: &Settings) -> Result<Ebpf> {
+    let Plan {
+        capacity,
+        scope,
+        metrics,
+        ..
+    } = plan;
+    let or_one = |wanted, entries| if wanted { entries } else { 1 };
+    EbpfLoader::new()
+        .override_global(SETTINGS_GLOBAL, settings, true)
+        .map_max_entries(RECORDS_MAP, metrics.ring_bytes(capacity.ring_kib))
+        .map_max_entries(INFLIGHT_MAP, capacity.threads)
+        .map_max_entries(
+            ATTEMPTS_MAP,
+            or_one(settings.outcomes != OUTCOMES_OFF, capacity.attempts),
+        )
+        .map_max_entries(
+            IDENTITIES_MAP,
+            or_one(
+                settings.outcomes != OUTCOMES_OFF && settings.sockets != 0,
+                IDENTITIES_ENTRIES,
+            ),
+        )
+        .map_max_entries(
+            REQUESTS_MAP,
+            or_one(settings.io_uring != 0, capacity.attempts),
+        )
+        .map_max_entries(
+            REQUESTS_BY_SOCKET_MAP,
+            or_one(settings.io_uring != 0, capacity.attempts),
+        )
+        .map_max_entries(
+            LINEAGE_MAP,
+            or_one(scope == Scope::Lineage, LINEAGE_ENTRIES),
+        )
+        .override_global(COUNTING_GLOBAL, &metrics.counting, true)
+        .map_max_entries(TALLIES_MAP, metrics.room(TALLIES))
+        .map_max_entries(FAILURES_MAP, metrics.room(FAILURES as usize))
+        .map_max_entries(DURATIONS_MAP, metrics.room(DURATIONS))
+        .map_max_entries(SERIES_MAP, metrics.max_series)
+        .load(OBJECT)
+        .context("the kernel refuses the maps of connect-observer")
+}
+
+/// Hooks that are in place.
+#[derive(Default)]
+struct Placed {
+    links: Vec<Link>,
+    hooks: Vec<Hook>,
+}
+
+impl Placed {
+    fn put(&mut self, object: &mut Ebpf, btf: Option<&Btf>, hooks: &[Hook]) -> Result<()> {
+        for hook in hooks {
+            self.links.push(hook.put_in_place(object, btf)?);
+            self.hooks.push(*hook);
+        }
+        Ok(())
+    }
+}
+
+/// Puts the hooks on the kernel's functions in place: all of them, or none.
+fn put_functions(
+    placed: &mut Placed,
+    object: &mut Ebpf,
+    btf: Option<&Btf>,
+    survey: &Survey,
+) -> Functions {
+    if survey.offsets().is_none() {
+        return Functions::Refused("the kernel's BTF is missing or not understood".to_owned());
+    }
+    let mut functions = Placed::default();
+    match functions.put(object, btf, &FUNCTION_HOOKS) {
+        Ok(()) => {
+            placed.links.append(&mut functions.links);
+            placed.hooks.append(&mut functions.hooks);
+            Functions::Attached
+        }
+        Err(error) => Functions::Refused(format!("{error:#}")),
+    }
+}
+
+/// Whether the kernel's functions can be hooked, by doing so for a moment.
+///
+/// # Errors
+///
+/// The kernel refuses the object's maps.
+pub fn try_functions(tracefs: &Tracefs, survey: &Survey) -> Result<Functions> {
+    let plan = Plan {
+        filters: &Filters {
+            pid: None,
+            uid: None,
+            family: None,
+            failed: false,
+        },
+        capacity: Capacity {
+            ring_kib: 64,
+            threads: 1,
+            attempts: 1,
+        },
+        scope: Scope::Host,
+        survey,
+        means: &Means {
+            hooks: Hooks::Auto,
+            skip_socket: true,
+            skip_io_uring: true,
+        },
+        settled_only: false,
+        metrics: metrics::Plan::RECORDS,
+    };
+    let mut object = load(plan, &settings(tracefs, plan)?)?;
+    let _logger = EbpfLogger::init(&mut object)?;
+    let btf = Btf::from_sys_fs().ok();
+    Ok(put_functions(
+        &mut Placed::default(),
+        &mut object,
+        btf.as_ref(),
+        survey,
+    ))
+}
+
 fn settings(tracefs: &Tracefs, plan: Plan<'_>) -> Result<Settings> {
     let Plan {
         filters,
         capacity,
         scope,
+        survey,
+        means,
         ..
     } = plan;
     let lineage = scope == Scope::Lineage;
-    let interruptions = follows_interruptions(tracefs) == Some(true);
-    let deliver = |field| {
+    let interruptions = survey.interruptions == Some(true);
+    let field = |hook: Hook, field| match hook.at {
+        At::Plain(category, name) => tracepoint_format::offset(tracefs, category, name, field),
+        _ => Ok(0),
+    };
+    let deliver = |name| {
         if interruptions {
-            tracepoint_format::offset(tracefs, &SIGNAL_DELIVER, field)
+            field(SIGNAL_DELIVER, name)
         } else {
             Ok(0)
         }
     };
-    let (outcomes, offsets) = match plan.outcomes {
-        Outcomes::WithErrno(offsets) => (OUTCOMES_WITH_ERRNO, **offsets),
-        Outcomes::WithoutErrno(_) => (OUTCOMES_WITHOUT_ERRNO, Offsets::NONE),
-        Outcomes::Off(_) => (OUTCOMES_OFF, Offsets::NONE),
+    let outcomes = match survey.outcomes {
+        Outcomes::WithErrno(_) => OUTCOMES_WITH_ERRNO,
+        Outcomes::WithoutErrno(_) => OUTCOMES_WITHOUT_ERRNO,
+        Outcomes::Off(_) => OUTCOMES_OFF,
     };
-    let sockets = plan.sockets && outcomes == OUTCOMES_WITH_ERRNO;
+    let (io_uring, io_uring_complete_cqe, io_uring_layout) = match survey.io_uring {
+        _ if means.skip_io_uring => (false, false, IoUringLayout::NONE),
+        IoUring::Raw(raw) => (true, raw.complete_cqe, IoUringLayout::NONE),
+        IoUring::Plain(layout) => (true, false, layout),
+        IoUring::Off(_) => (false, false, IoUringLayout::NONE),
+    };
     Ok(Settings {
         pid: filters.pid.unwrap_or(ANY),
         uid: filters.uid.unwrap_or(ANY),
@@ -435,25 +582,22 @@ fn settings(tracefs: &Tracefs, plan: Plan<'_>) -> Result<Settings> {
         task_registers: u32::from(task_registers()),
         wakeup_bytes: plan.metrics.ring_bytes(capacity.ring_kib) / 8,
         fork_child_pid: if lineage {
-            tracepoint_format::offset(tracefs, &LINEAGE_HOOK, "child_pid")?
+            field(LINEAGE_HOOK, "child_pid")?
         } else {
             0
         },
-        exec_old_pid: tracepoint_format::offset(
-            tracefs,
-            &Hook {
-                category: "sched",
-                name: "sched_process_exec",
-            },
-            "old_pid",
-        )?,
+        exec_old_pid: tracepoint_format::offset(tracefs, "sched", "sched_process_exec", "old_pid")?,
         interruptions: u32::from(interruptions),
         deliver_sa_handler: deliver("sa_handler")?,
         deliver_sa_flags: deliver("sa_flags")?,
         outcomes,
-        sockets: u32::from(sockets),
+        sockets: u32::from(!means.skip_socket && survey.offsets().is_some()),
         settled_only: u32::from(plan.settled_only),
-        offsets,
+        native_by_function: u32::from(means.hooks == Hooks::Function),
+        io_uring: u32::from(io_uring),
+        io_uring_complete_cqe: u32::from(io_uring_complete_cqe),
+        io_uring_layout,
+        offsets: survey.offsets().copied().unwrap_or(Offsets::NONE),
     })
 }
 
@@ -465,42 +609,6 @@ fn task_registers() -> bool {
     ]
     .into_iter()
     .all(|helper| is_helper_supported(ProgramType::TracePoint, helper).unwrap_or(false))
-}
-
-fn put_in_place(object: &mut Ebpf, hook: &Hook, program: &str) -> Result<TracePointLink> {
-    let Hook { category, name } = hook;
-    let loaded = tracepoint_program(object, program)?;
-    loaded.load().map_err(|error| refused(error, program))?;
-    let link = loaded
-        .attach(category, name)
-        .with_context(|| format!("cannot attach to tracepoint {category}:{name}"))?;
-    Ok(loaded.take_link(link)?)
-}
-
-fn put_raw_in_place(object: &mut Ebpf, name: &str) -> Result<RawTracePointLink> {
-    let loaded: &mut RawTracePoint = program(object, name)?.try_into()?;
-    loaded.load().map_err(|error| refused(error, name))?;
-    let link = loaded
-        .attach(name)
-        .with_context(|| format!("cannot attach to raw tracepoint {name}"))?;
-    Ok(loaded.take_link(link)?)
-}
-
-fn refused(error: ProgramError, program: &str) -> anyhow::Error {
-    if let ProgramError::LoadError { verifier_log, .. } = &error {
-        log::debug!("{verifier_log}");
-    }
-    anyhow!(error).context(format!("the kernel refuses the program {program}"))
-}
-
-fn tracepoint_program<'a>(object: &'a mut Ebpf, name: &str) -> Result<&'a mut TracePoint> {
-    Ok(program(object, name)?.try_into()?)
-}
-
-fn program<'a>(object: &'a mut Ebpf, name: &str) -> Result<&'a mut Program> {
-    object
-        .program_mut(name)
-        .with_context(|| format!("the kernel object has no program {name}"))
 }
 
 fn take(object: &mut Ebpf, map: &str) -> Result<aya::maps::Map> {

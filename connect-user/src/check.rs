@@ -8,7 +8,8 @@ use std::{
 use anyhow::{Result, anyhow};
 
 use crate::{
-    attach::{self, Outcomes},
+    attach::{self, Functions, Survey},
+    cli::{Hooks, Means},
     coverage::Coverage,
     output::STANDARD_OUTPUT,
     preflight::{self, Verdict, requirements},
@@ -39,12 +40,21 @@ pub fn check() -> Result<ExitCode> {
     }
     writeln!(page, "\n{:24} COVERAGE", "WAY INTO CONNECT")?;
     let tracefs = preflight::mounted_tracefs();
-    let interruptions = tracefs.as_ref().and_then(attach::follows_interruptions);
-    let outcomes = tracefs.as_ref().map_or_else(
-        || Outcomes::Off("tracefs is not mounted now".to_owned()),
-        attach::outcomes,
+    let survey = tracefs.as_ref().map_or_else(
+        || Survey::unknown("tracefs is not mounted now"),
+        Survey::of,
     );
-    for (way, sentence) in Coverage::of(interruptions, &outcomes).sentences() {
+    let functions = match &tracefs {
+        Some(tracefs) => attach::try_functions(tracefs, &survey)
+            .unwrap_or_else(|error| Functions::Refused(format!("{error:#}"))),
+        None => Functions::Refused("tracefs is not mounted now".to_owned()),
+    };
+    let means = Means {
+        hooks: Hooks::Auto,
+        skip_socket: false,
+        skip_io_uring: false,
+    };
+    for (way, sentence) in Coverage::of(&survey, &functions, &means).sentences() {
         writeln!(page, "{way:24} {sentence}")?;
     }
     match stdout().write_all(page.as_bytes()) {

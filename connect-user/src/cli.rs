@@ -98,16 +98,12 @@ pub struct Export {
     /// Write events to this file instead of standard output.
     #[arg(short = 'o', long, value_name = "FILE", requires = "output")]
     pub output_file: Option<PathBuf>,
-    /// Do not look at the socket behind the descriptor: the transport is known only of what begins a
-    /// TCP handshake; each call costs less.
-    #[arg(long)]
-    pub skip_socket: bool,
     /// Stop after this many seconds.
     #[arg(long, value_parser = seconds, value_name = "SECS")]
     pub duration: Option<Duration>,
-    /// Which kernel hooks to use.
-    #[arg(long, value_enum, default_value_t = Hooks::Auto, value_name = "HOOKS")]
-    pub hooks: Hooks,
+    /// By which means.
+    #[command(flatten)]
+    pub means: Means,
     /// Where to serve metrics, and which.
     #[command(flatten)]
     pub serving: Serving,
@@ -181,19 +177,15 @@ pub struct Options {
     /// not settled when the observation ends is shown then.
     #[arg(long)]
     pub settled: bool,
-    /// Do not look at the socket behind the descriptor: no transport, local address and attempt of
-    /// calls that are not TCP's first; each call costs less.
-    #[arg(long)]
-    pub skip_socket: bool,
     /// Stop after this many seconds.
     #[arg(long, value_parser = seconds, value_name = "SECS")]
     pub duration: Option<Duration>,
     /// Stop after this many connects.
     #[arg(long, value_parser = clap::value_parser!(u64).range(1..), value_name = "N")]
     pub count: Option<u64>,
-    /// Which kernel hooks to use.
-    #[arg(long, value_enum, default_value_t = Hooks::Auto, value_name = "HOOKS")]
-    pub hooks: Hooks,
+    /// By which means.
+    #[command(flatten)]
+    pub means: Means,
     /// Metrics meanwhile.
     #[command(flatten)]
     pub serving: Serving,
@@ -203,6 +195,23 @@ pub struct Options {
     /// Room in the kernel.
     #[command(flatten)]
     pub capacity: Capacity,
+}
+
+/// How the kernel is observed, and what that may cost.
+#[derive(Clone, Debug, Args)]
+#[command(next_help_heading = "Hooks")]
+pub struct Means {
+    /// Which kernel hooks to use.
+    #[arg(long, value_enum, default_value_t = Hooks::Auto, value_name = "HOOKS")]
+    pub hooks: Hooks,
+    /// Do not look at the socket behind the descriptor: no transport, local address and attempt of
+    /// calls that are not TCP's first; each call costs less.
+    #[arg(long)]
+    pub skip_socket: bool,
+    /// Do not observe connects by io_uring, which makes each of its operations cost a little more; of
+    /// TCP's, their outcome is still shown.
+    #[arg(long)]
+    pub skip_io_uring: bool,
 }
 
 /// What is shown; decided in the kernel, so what is filtered out costs least.
@@ -261,10 +270,12 @@ pub enum Color {
 /// `--hooks`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum Hooks {
-    /// The best this kernel allows.
+    /// The system call tracepoints, and the kernel's functions for what those do not show.
     Auto,
-    /// The system call tracepoints.
+    /// The system call tracepoints: no 32-bit calls, and the address as the caller's memory has it.
     Tracepoint,
+    /// The kernel's functions (fentry, fexit): other system calls stay as fast as they are.
+    Function,
 }
 
 /// Directives as RUST_LOG has them, of which each must name a level.

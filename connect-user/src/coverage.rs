@@ -1,27 +1,36 @@
 //! Which ways into connect are seen, and why the others are not. `check`, the line at start-up and
-//! the `notice` event all say what stands here.
+//! the `notice` event all say what stands here; what it says of hooks, the metrics say too.
 
 use std::borrow::Cow;
 
 use serde::Serialize;
 
-use crate::attach::Outcomes;
+use crate::{
+    attach::{Functions, IoUring, Outcomes, Survey},
+    cli::{Hooks, Means},
+};
 
-/// One sentence per way into connect, and per thing that may be cut short.
+/// One sentence per way into connect, as `via` calls it, and per thing that may be cut short.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Coverage {
     /// The native `connect` system call.
     #[serde(rename = "coverage.syscall")]
-    pub syscall: &'static str,
+    pub syscall: Cow<'static, str>,
     /// The `connect` and `socketcall` system calls of 32-bit programs.
     #[serde(rename = "coverage.compat")]
-    pub compat: &'static str,
+    pub compat: Cow<'static, str>,
     /// `IORING_OP_CONNECT`.
     #[serde(rename = "coverage.io_uring")]
-    pub io_uring: &'static str,
+    pub io_uring: Cow<'static, str>,
+    /// Attempts that no call explains: `MSG_FASTOPEN`, the kernel's own, and whatever else is not seen.
+    #[serde(rename = "coverage.unknown")]
+    pub unknown: Cow<'static, str>,
+    /// Whose copy of the address is told.
+    #[serde(rename = "coverage.address")]
+    pub address: Cow<'static, str>,
     /// Calls that a signal interrupts.
     #[serde(rename = "coverage.interruption")]
-    pub interruption: &'static str,
+    pub interruption: Cow<'static, str>,
     /// What becomes of attempts that a call leaves unsettled.
     #[serde(rename = "coverage.outcome")]
     pub outcome: Cow<'static, str>,
@@ -31,22 +40,39 @@ pub struct Coverage {
 const NOT_SEEN: &str = "not seen: ";
 
 impl Coverage {
-    /// What the tracepoints see. `interruptions`: whether the ones on signals are there, if known.
+    /// What is seen by these means.
     #[must_use]
-    pub fn of(interruptions: Option<bool>, outcomes: &Outcomes) -> Self {
+    pub fn of(survey: &Survey, functions: &Functions, means: &Means) -> Self {
         Self {
-            syscall: "seen: syscalls:sys_enter_connect, syscalls:sys_exit_connect",
-            compat: "not seen: 32-bit system calls do not pass the system call tracepoints",
-            io_uring: "not seen: io_uring makes no system call to connect",
-            interruption: match interruptions {
+            syscall: if means.hooks == Hooks::Function {
+                "seen: fentry:__sys_connect, fexit:__sys_connect; not what seccomp denies, nor a call \
+                 that was under way at the start"
+            } else {
+                "seen: syscalls:sys_enter_connect, syscalls:sys_exit_connect"
+            }
+            .into(),
+            compat: compat(functions),
+            io_uring: io_uring(survey, means),
+            unknown: match &survey.outcomes {
+                Outcomes::WithErrno(_) | Outcomes::WithoutErrno(_) => {
+                    "seen: sock:inet_sock_set_state, of TCP what becomes of the attempt".into()
+                }
+                Outcomes::Off(why) => format!("not seen: {why}").into(),
+            },
+            address: address(functions),
+            interruption: match survey.interruptions {
+                Some(true) if means.hooks == Hooks::Function => {
+                    "seen: signal:signal_deliver, fentry:__do_sys_rt_sigreturn"
+                }
                 Some(true) => "seen: signal:signal_deliver, syscalls:sys_enter_rt_sigreturn",
                 Some(false) => {
                     "not seen: no signal:signal_deliver or syscalls:sys_enter_rt_sigreturn, \
                      so an interrupted call ends as ERESTARTSYS"
                 }
                 None => "seen if tracefs, which cannot be read now, has signal:signal_deliver",
-            },
-            outcome: match outcomes {
+            }
+            .into(),
+            outcome: match &survey.outcomes {
                 Outcomes::WithErrno(_) => {
                     "seen: sock:inet_sock_set_state, for TCP and the subflows \
                      of MPTCP; SCTP and others have no such states"
@@ -64,12 +90,14 @@ impl Coverage {
 
     /// Every sentence, by the name of what it is about.
     #[must_use]
-    pub fn sentences(&self) -> [(&'static str, &str); 5] {
+    pub fn sentences(&self) -> [(&'static str, &str); 7] {
         [
-            ("syscall", self.syscall),
-            ("compat", self.compat),
-            ("io_uring", self.io_uring),
-            ("interruption", self.interruption),
+            ("syscall", &self.syscall),
+            ("compat", &self.compat),
+            ("io_uring", &self.io_uring),
+            ("unknown", &self.unknown),
+            ("address", &self.address),
+            ("interruption", &self.interruption),
             ("outcome", &self.outcome),
         ]
     }
@@ -79,5 +107,55 @@ impl Coverage {
         self.sentences()
             .into_iter()
             .filter_map(|(name, sentence)| Some((name, sentence.strip_prefix(NOT_SEEN)?)))
+    }
+}
+
+fn compat(functions: &Functions) -> Cow<'static, str> {
+    match functions {
+        Functions::Attached => "seen: fentry:__sys_connect, fexit:__sys_connect".into(),
+        Functions::Unwanted => {
+            "not seen: 32-bit system calls pass no tracepoint; of TCP, `unknown` tells what becomes of \
+             the attempt"
+                .into()
+        }
+        Functions::Refused(why) => format!(
+            "not seen: 32-bit system calls pass no tracepoint, and {why}; of TCP, `unknown` tells what \
+             becomes of the attempt"
+        )
+        .into(),
+    }
+}
+
+fn io_uring(survey: &Survey, means: &Means) -> Cow<'static, str> {
+    match &survey.io_uring {
+        IoUring::Off(why) => format!("not seen: {why}").into(),
+        _ if means.skip_io_uring => "not seen: --skip-io-uring".into(),
+        IoUring::Raw(raw) => format!(
+            "seen: io_uring:{}, io_uring:io_uring_complete, io_uring:io_uring_req_failed",
+            raw.submit
+        )
+        .into(),
+        IoUring::Plain(layout) if layout.complete_req == 0 => {
+            "seen: io_uring:io_uring_submit_sqe, io_uring:io_uring_complete; requests of one ring are \
+             told apart by their user_data only"
+                .into()
+        }
+        IoUring::Plain(_) => {
+            "seen: io_uring:io_uring_submit_sqe, io_uring:io_uring_complete".into()
+        }
+    }
+}
+
+fn address(functions: &Functions) -> Cow<'static, str> {
+    match functions {
+        Functions::Attached => "seen: fentry:__sys_connect_file, the kernel's own copy".into(),
+        Functions::Unwanted => "not seen: the kernel's own copy: a thread that rewrites the address \
+                                during the call can have us tell another"
+            .into(),
+        Functions::Refused(why) => format!(
+            "not seen: the kernel's own copy, as {why}: a thread that rewrites the address during the \
+             call can have us tell another"
+        )
+        .into(),
     }
 }

@@ -8,11 +8,11 @@ use std::{
 };
 
 use connect_ebpf::record::{
-    self, ADDRESS_AT_ENTRY, ADDRESS_AT_EXIT, ADDRESS_NOT_READ, Endpoints, Header, KIND_CONNECT,
-    KIND_OUTCOME, KNOWN_ARGUMENTS, KNOWN_ENTRY, OUTCOME_ABANDONED, OUTCOME_ESTABLISHED,
+    self, ADDRESS_AT_ENTRY, ADDRESS_AT_EXIT, ADDRESS_KERNEL, ADDRESS_NOT_READ, Endpoints, Header, KIND_CONNECT,
+    KIND_OUTCOME, KNOWN_ADDRLEN, KNOWN_ENTRY, KNOWN_FD, OUTCOME_ABANDONED, OUTCOME_ESTABLISHED,
     OUTCOME_FAILED, TRANSPORT_DCCP, TRANSPORT_ICMP, TRANSPORT_MPTCP, TRANSPORT_OTHER,
     TRANSPORT_RAW, TRANSPORT_SCTP, TRANSPORT_SMC, TRANSPORT_TCP, TRANSPORT_UDP, TRANSPORT_UDPLITE,
-    TRANSPORT_UNIX, TRANSPORT_UNKNOWN, VERSION, VIA_SYSCALL,
+    TRANSPORT_UNIX, TRANSPORT_UNKNOWN, VERSION, VIA_COMPAT, VIA_IO_URING, VIA_SYSCALL, VIA_UNKNOWN,
 };
 use zerocopy::FromBytes as _;
 
@@ -150,7 +150,11 @@ fn outcome(record: &record::Outcome, clock: Clock) -> Result<Outcome, Malformed>
             Settlement::Established | Settlement::Abandoned => None,
         },
         duration_ns: record.settled_ns.saturating_sub(record.call.entered_ns),
-        left_with: error_type(errno::of_return(record.ret)).unwrap_or_else(|| "ok".to_owned()),
+        left_with: if record.call.via == VIA_UNKNOWN {
+            "an unseen call".to_owned()
+        } else {
+            error_type(errno::of_return(record.ret)).unwrap_or_else(|| "ok".to_owned())
+        },
     })
 }
 
@@ -178,15 +182,18 @@ pub fn unsettled(record: &record::Outcome, clock: Clock) -> Result<Connect, Malf
 }
 
 fn call(record: &record::Call, transport: u8, endpoints: &Endpoints) -> Result<Call, Malformed> {
-    let arguments_known = record.known & KNOWN_ARGUMENTS != 0;
     let address_source = match record.address_source {
         ADDRESS_NOT_READ => None,
         ADDRESS_AT_ENTRY => Some("entry"),
         ADDRESS_AT_EXIT => Some("exit"),
+        ADDRESS_KERNEL => Some("kernel"),
         _ => return Err(Malformed::Field("address_source")),
     };
     let via = match record.via {
         VIA_SYSCALL => "syscall",
+        VIA_IO_URING => "io_uring",
+        VIA_COMPAT => "compat",
+        VIA_UNKNOWN => "unknown",
         _ => return Err(Malformed::Field("via")),
     };
     let bytes = record
@@ -215,8 +222,8 @@ fn call(record: &record::Call, transport: u8, endpoints: &Endpoints) -> Result<C
         comm: comm(&record.comm),
         uid: record.uid,
         cgroup_id: record.cgroup_id,
-        fd: arguments_known.then_some(record.fd),
-        addrlen: arguments_known.then_some(record.addrlen),
+        fd: (record.known & KNOWN_FD != 0).then_some(record.fd),
+        addrlen: (record.known & KNOWN_ADDRLEN != 0).then_some(record.addrlen),
         address: if address_source.is_some() {
             address::decode(bytes)
         } else {

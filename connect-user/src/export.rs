@@ -6,7 +6,7 @@ use anyhow::Result;
 use tokio::time::{Instant, MissedTickBehavior, interval};
 
 use crate::{
-    attach::{self, Plan, Scope},
+    attach::{self, Plan, Scope, Survey},
     cli::{Color, Export, Options, Serving},
     coverage::Coverage,
     metrics::{self, Metrics, health::LossCounts},
@@ -46,10 +46,9 @@ pub fn export(export: &Export) -> Result<ExitCode> {
             summary: false,
             explain: false,
             settled: false,
-            skip_socket: export.skip_socket,
             duration: export.duration,
             count: None,
-            hooks: export.hooks,
+            means: export.means.clone(),
             serving,
             filters: export.filters.clone(),
             capacity: export.capacity,
@@ -66,13 +65,13 @@ async fn serve_only(export: &Export, serving: &Serving) -> Result<ExitCode> {
     let bound = Bound::listen(serving.listen.as_deref().unwrap_or(DEFAULT_ADDRESS))?;
     let metrics = metrics::Plan::of(serving, &bound, false);
     let mut signals = Signals::listen()?;
-    let outcomes = attach::outcomes(&tracefs);
+    let survey = Survey::of(&tracefs);
     let plan = Plan {
         filters: &export.filters,
         capacity: export.capacity,
         scope: Scope::Host,
-        outcomes: &outcomes,
-        sockets: !export.skip_socket,
+        survey: &survey,
+        means: &export.means,
         settled_only: false,
         metrics,
     };
@@ -82,10 +81,7 @@ async fn serve_only(export: &Export, serving: &Serving) -> Result<ExitCode> {
     let counters = metrics.counters();
     let server = bound.serve(metrics)?;
     let mut notifier = Notifier::from_env();
-    note_unseen(&Coverage::of(
-        attach::follows_interruptions(&tracefs),
-        &outcomes,
-    ));
+    note_unseen(&Coverage::of(&survey, attached.functions(), &export.means));
     status::say(format_args!(
         "ready: metrics of every connect of this host on {}; end with ^C",
         server.url()

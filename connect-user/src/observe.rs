@@ -19,7 +19,7 @@ use tokio::{
 };
 
 use crate::{
-    attach::{self, Attached, Plan, Scope},
+    attach::{self, Attached, Plan, Scope, Survey},
     cli::{Color, Format, Options, Run},
     clock::Clock,
     collect::{Collector, Loss},
@@ -101,13 +101,13 @@ async fn observe(options: &Options, words: &[OsString]) -> Result<ExitCode> {
         metrics::Plan::of(&options.serving, bound, true)
     });
     let mut signals = Signals::listen()?;
-    let outcomes = attach::outcomes(&tracefs);
+    let survey = Survey::of(&tracefs);
     let plan = Plan {
         filters: &options.filters,
         capacity: options.capacity,
         scope,
-        outcomes: &outcomes,
-        sockets: !options.skip_socket,
+        survey: &survey,
+        means: &options.means,
         settled_only: options.settled || options.summary,
         metrics,
     };
@@ -123,7 +123,7 @@ async fn observe(options: &Options, words: &[OsString]) -> Result<ExitCode> {
         }
         None => None,
     };
-    let coverage = Coverage::of(attach::follows_interruptions(&tracefs), &outcomes);
+    let coverage = Coverage::of(&survey, attached.functions(), &options.means);
     announce(scope, &coverage);
     let mut session = Session::begin(options, coverage, collector, output, losses);
     session.notifier.ready();

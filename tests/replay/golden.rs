@@ -3,7 +3,8 @@
 use std::{fs, iter};
 
 use connect_observer::{
-    attach::Outcomes,
+    attach::{Functions, IoUring, Outcomes, Survey},
+    cli::{Hooks, Means},
     clock::Clock,
     collect::Loss,
     coverage::Coverage,
@@ -41,7 +42,19 @@ fn notices_and_losses() {
     let at = |seconds: i64| Timestamp::from_second(1_767_225_600 + seconds).unwrap();
     let start = Event::Notice(Notice::Start {
         timestamp: at(0),
-        coverage: Coverage::of(Some(true), &Outcomes::WithoutErrno("no BTF".to_owned())),
+        coverage: Coverage::of(
+            &Survey {
+                interruptions: Some(true),
+                outcomes: Outcomes::WithoutErrno("no BTF".to_owned()),
+                io_uring: IoUring::Off("no BTF".to_owned()),
+            },
+            &Functions::Refused("the kernel has no BTF".to_owned()),
+            &Means {
+                hooks: Hooks::Auto,
+                skip_socket: false,
+                skip_io_uring: false,
+            },
+        ),
     });
     let stop = |seconds, totals| {
         Event::Notice(Notice::Stop {

@@ -9,7 +9,7 @@ use std::{
 use clap::Parser as _;
 use connect_ebpf::record::KIND_OUTCOME;
 use connect_observer::{
-    attach::{Attached, Plan, Scope, attach, outcomes},
+    attach::{Attached, Plan, Scope, attach, Survey},
     cli::{self, Cli},
     collect::Collector,
     metrics, preflight,
@@ -71,8 +71,8 @@ fn begin() -> (Attached, Collector) {
         filters: &options.filters,
         capacity: options.capacity,
         scope: Scope::Lineage,
-        outcomes: &outcomes(&tracefs),
-        sockets: true,
+        survey: &Survey::of(&tracefs),
+        means: &options.means,
         settled_only: false,
         metrics: metrics::Plan::RECORDS,
     };

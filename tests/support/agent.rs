@@ -20,7 +20,7 @@ const STDERR: &str = "stderr";
 const EVENTS: &str = "events";
 
 /// Path of the agent: `CONNECT_OBSERVER`, else the one that cargo has built.
-fn path() -> PathBuf {
+pub(crate) fn path() -> PathBuf {
     env::var_os("CONNECT_OBSERVER").map_or_else(
         || env!("CARGO_BIN_EXE_connect-observer").into(),
         PathBuf::from,

@@ -5,11 +5,11 @@
 //! missing that its version has: there the version alone decides, so that no test is left out on a
 //! kernel that is new enough for it.
 
-use std::{env, fs::File, io::Write as _, thread};
+use std::{env, fs::File, io::Write as _, process::Command, sync::LazyLock, thread};
 
 use anyhow::{Context as _, Result};
 
-use super::{namespace::enter_network, network::ethernet};
+use super::{agent::path as agent, namespace::enter_network, network::ethernet};
 
 /// Environment variable: set in a VM with a distribution's kernel and no programs but these tests.
 const STOCK: &str = "CONNECT_OBSERVER_STOCK_KERNEL";
@@ -60,6 +60,12 @@ pub(crate) static CHOSEN_ERRNO: Feature = Feature {
     needs: Needs::Linux((5, 18), "bpf_set_retval"),
     probe: || true,
 };
+/// Only a kernel that somebody has built for one purpose refuses them.
+pub(crate) static FUNCTIONS: Feature = Feature {
+    name: "hooks on the kernel's functions",
+    needs: Needs::Linux((5, 5), "fentry and fexit programs"),
+    probe: functions,
+};
 pub(crate) static ETHERNET: Feature = Feature {
     name: "Ethernet between namespaces",
     needs: Needs::Linux((2, 6), "veth"),
@@ -76,11 +82,12 @@ pub(crate) static PROGRAMS: Feature = Feature {
 };
 
 /// In the order of the document.
-static ALL: [&Feature; 6] = [
+static ALL: [&Feature; 7] = [
     &REGISTERS,
     &SECCOMP_KILL,
     &DISCONNECTION,
     &CHOSEN_ERRNO,
+    &FUNCTIONS,
     &ETHERNET,
     &PROGRAMS,
 ];
@@ -101,6 +108,19 @@ impl Feature {
             _ => None,
         }
     }
+}
+
+/// What the agent itself finds out.
+fn functions() -> bool {
+    static FOUND: LazyLock<bool> = LazyLock::new(|| {
+        let check = Command::new(agent()).arg("check").output();
+        check.is_ok_and(|check| {
+            let said = String::from_utf8_lossy(&check.stdout);
+            said.lines()
+                .any(|line| line.starts_with("address ") && line.contains("seen: fentry"))
+        })
+    });
+    *FOUND
 }
 
 /// By how much anything may take longer here.

@@ -10,14 +10,14 @@
 
 use aya_ebpf::{
     EbpfContext as _,
-    helpers::bpf_ktime_get_ns,
     macros::{raw_tracepoint, tracepoint},
     programs::{RawTracePointContext, TracePointContext},
 };
 use connect_ebpf::record::{Endpoints, OUTCOME_ABANDONED, OUTCOME_ESTABLISHED, OUTCOME_FAILED};
 
 use crate::{
-    inflight,
+    filter, inflight,
+    probe::io_uring,
     settlement::{self, Settlement},
     socket::{self, IPPROTO_TCP},
     task,
@@ -51,7 +51,7 @@ fn inet_sock_set_state(ctx: RawTracePointContext) {
     let new: u32 = ctx.arg(2);
     if begins(old, new) {
         if socket::protocol(sk) == Some(IPPROTO_TCP) {
-            begin(sk);
+            begin(sk, || socket::endpoints(sk));
         }
     } else if may_settle(old) {
         settle(
@@ -74,7 +74,7 @@ fn inet_sock_set_state_without_errno(ctx: TracePointContext) {
     let new: u32 = field(&ctx, NEWSTATE);
     if begins(old, new) {
         if field::<u16>(&ctx, PROTOCOL) == IPPROTO_TCP {
-            begin(sk);
+            begin(sk, || endpoints(&ctx));
         }
     } else if may_settle(old) {
         settle(sk, new, || (OUTCOME_FAILED, 0), || endpoints(&ctx));
@@ -91,13 +91,19 @@ const fn may_settle(old: u32) -> bool {
     old == TCP_SYN_SENT || old == TCP_SYN_RECV
 }
 
-/// Only inside a connect call is this change its attempt: others send a SYN too, sendto(2) with
-/// `MSG_FASTOPEN` or the kernel itself.
+/// The attempt of the call that this thread is in, or of the request that io_uring works on; or of
+/// nobody that is seen.
 #[inline(always)]
-fn begin(sk: u64) {
+fn begin(sk: u64, endpoints: impl FnOnce() -> Endpoints) {
     let id = task::current();
-    if let Some(call) = inflight::under_way(id.tid) {
-        settlement::begin(id, call, sk, now());
+    let call = inflight::under_way(id.tid).or_else(|| io_uring::request_on(id, sk));
+    if let Some(call) = call {
+        settlement::begin(call, sk, task::now());
+    } else if filter::owner(id) {
+        let endpoints = endpoints();
+        if filter::is_wanted(endpoints.family) {
+            settlement::begin_unexplained(id, sk, &endpoints, task::now());
+        }
     }
 }
 
@@ -126,7 +132,7 @@ fn settle(
     let settlement = Settlement {
         outcome,
         errno,
-        at_ns: now(),
+        at_ns: task::now(),
         endpoints: endpoints(),
     };
     settlement::settle(sk, attempt, &settlement);
@@ -158,12 +164,6 @@ fn endpoints(ctx: &TracePointContext) -> Endpoints {
 fn sixteen(ctx: &TracePointContext, offset: usize) -> [u8; 16] {
     let [low, high]: [u64; 2] = [field(ctx, offset), field(ctx, offset + 8)];
     (u128::from(high) << 64 | u128::from(low)).to_le_bytes()
-}
-
-#[inline(always)]
-fn now() -> u64 {
-    // SAFETY: the helper takes no arguments.
-    unsafe { bpf_ktime_get_ns() }
 }
 
 /// A field of the plain tracepoint's context.

@@ -28,13 +28,13 @@
 //! `syscalls:sys_enter_rt_sigreturn`, with which every handler ends that returns.
 
 use aya_ebpf::{macros::tracepoint, programs::TracePointContext};
-use connect_ebpf::loss::KernelLoss;
+use connect_ebpf::{loss::KernelLoss, record::VIA_COMPAT};
 
 use crate::{
     emit,
     inflight::{self, Arguments, Call, DEPTH_LOST, DEPTH_MAX},
     maps::setting,
-    report::{End, report},
+    report::report,
     settlement,
     task::{self, SYS_CONNECT, SYSCALL_LENGTH, SavedRegisters, TaskId},
 };
@@ -82,7 +82,7 @@ pub(crate) const fn is_trapped(ret: i64, entry_seen: bool) -> bool {
 
 /// Keeps a call that has returned, until what becomes of it is known.
 #[inline(always)]
-pub(crate) fn suspend(id: TaskId, call: &Call, ret: i64, at_ns: u64) {
+pub(crate) fn suspend(id: TaskId, call: &Call) {
     let Some(thread) = inflight::thread(id.tid) else {
         return;
     };
@@ -96,8 +96,6 @@ pub(crate) fn suspend(id: TaskId, call: &Call, ret: i64, at_ns: u64) {
     if thread.suspended.get() > DEPTH_MAX {
         expect_restart(id, None);
     }
-    call.suspended_ret.set(ret);
-    call.suspended_ns.set(at_ns);
     call.undecided.set(1);
     call.handlers.set(0);
     call.other_stack.set(0);
@@ -124,7 +122,10 @@ pub(crate) fn resume(id: TaskId, thread: &Call, arguments: Arguments, entering: 
             break;
         };
         let returned = last.has_returned();
-        if !returned && last.handlers.get() == 0 && last.has(arguments) {
+        if !returned
+            && (last.handlers.get() == 0 || last.is_made_again(registers))
+            && last.has(arguments)
+        {
             thread.add_suspended(-1);
             last.restarts.set(last.restarts.get().wrapping_add(1));
             last.active.set(1);
@@ -149,7 +150,7 @@ pub(crate) fn resume(id: TaskId, thread: &Call, arguments: Arguments, entering: 
             give_up(id, thread, last);
             break;
         };
-        end(id, thread, last, u8::from(killed));
+        end(thread, last, u8::from(killed));
     }
     false
 }
@@ -219,7 +220,7 @@ pub(crate) fn end_of_thread(id: TaskId) {
             return;
         };
         let returned = last.has_returned() && !registers().is_some_and(|now| last.is_in(now));
-        end(id, thread, last, u8::from(!returned));
+        end(thread, last, u8::from(!returned));
     }
 }
 
@@ -242,15 +243,15 @@ fn signal_deliver(ctx: TracePointContext) {
     if last.undecided.get() != 0 {
         last.undecided.set(0);
         // An earlier signal without a handler may have decided for a restart already.
-        let open = registers().is_none_or(|registers| registers.result == last.suspended_ret.get());
+        let open = registers().is_none_or(|registers| registers.result == last.ret.get());
         let interrupted = open
-            && match -last.suspended_ret.get() {
+            && match -last.ret.get() {
                 ERESTARTSYS => flags & SA_RESTART == 0,
                 EINTR | ERESTARTNOHAND | ERESTART_RESTARTBLOCK => true,
                 _ => false,
             };
         if interrupted {
-            end_answered(id, thread, last, -EINTR);
+            end_answered(thread, last, -EINTR);
             // The handler is one more on top of what this call stood on.
             if let Some((_, below)) = last_suspended(id.tid) {
                 begin_handler(below, flags);
@@ -271,6 +272,12 @@ fn begin_handler(call: &Call, flags: u64) {
 
 #[tracepoint(category = "syscalls", name = "sys_enter_rt_sigreturn")]
 fn sys_enter_rt_sigreturn(_ctx: TracePointContext) {
+    handler_returns();
+}
+
+/// The current task's signal handler returns.
+#[inline(always)]
+pub(crate) fn handler_returns() {
     let id = task::current();
     if last_suspended(id.tid).is_none() {
         return;
@@ -286,7 +293,7 @@ fn sys_enter_rt_sigreturn(_ctx: TracePointContext) {
         if !is_over(last) {
             break;
         }
-        end(id, thread, last, u8::from(!last.has_returned()));
+        end(thread, last, u8::from(!last.has_returned()));
     }
     let Some((thread, last)) = last_suspended(id.tid) else {
         return;
@@ -305,13 +312,17 @@ fn sys_enter_rt_sigreturn(_ctx: TracePointContext) {
     if last.handlers.get() != 0 {
         return;
     }
-    if last.suspended_ret.get() == SYS_CONNECT {
+    if last.ret.get() == SYS_CONNECT {
         // The handler of SIGSYS returns, with what it has answered to the trapped call.
         let answer = task::result_after_handler(stack_pointer);
-        end_answered(id, thread, last, answer.unwrap_or(-ENOSYS));
-    } else if !last.goes_on(stack_pointer) {
-        end(id, thread, last, 1);
+        last.ret.set(answer.unwrap_or(-ENOSYS));
+        last.killed.set(0);
+    } else if last.goes_on(stack_pointer) {
+        return;
+    } else {
+        last.killed.set(1);
     }
+    end_as_it_says(thread, last);
 }
 
 #[inline(always)]
@@ -328,14 +339,23 @@ impl Call {
     /// Whether a suspended call, if its thread is still alive and has left it, has returned.
     #[inline(always)]
     const fn has_returned(&self) -> bool {
-        self.suspended_ret.get() == -EINTR
+        self.ret.get() == -EINTR
     }
 
     /// Whether the thread, with these registers, is still in the system call that was suspended.
     #[inline(always)]
     const fn is_in(&self, now: SavedRegisters) -> bool {
-        now.system_call == SYS_CONNECT
-            && now.result == self.suspended_ret.get()
+        (now.system_call == SYS_CONNECT || self.via.get() == VIA_COMPAT)
+            && now.result == self.ret.get()
+            && now.stack_pointer == self.stack_pointer.get()
+            && now.instruction_pointer == self.instruction_pointer.get()
+    }
+
+    /// Whether a call with these registers can be the restart of a suspended one, though a handler has
+    /// not returned: that of a 32-bit program does so by a system call that passes no hook.
+    #[inline(always)]
+    const fn is_made_again(&self, now: SavedRegisters) -> bool {
+        self.via.get() == VIA_COMPAT
             && now.stack_pointer == self.stack_pointer.get()
             && now.instruction_pointer == self.instruction_pointer.get()
     }
@@ -376,39 +396,34 @@ pub(crate) const fn kernels_own(ret: i64) -> i64 {
     }
 }
 
-/// The kernel's own answer to a call.
-const NO_ANSWER: i64 = i64::MIN;
-
 /// Nothing more becomes of the last suspended call.
 #[inline(always)]
-fn end(id: TaskId, thread: &Call, last: &Call, killed: u8) {
-    end_with(id.packed(), thread, last, NO_ANSWER, killed.into());
+fn end(thread: &Call, last: &Call, killed: u8) {
+    last.killed.set(killed);
+    end_as_it_says(thread, last);
 }
 
 /// The last suspended call is over, with this answer.
 #[inline(always)]
-fn end_answered(id: TaskId, thread: &Call, last: &Call, answer: i64) {
-    end_with(id.packed(), thread, last, answer, 0);
+fn end_answered(thread: &Call, last: &Call, answer: i64) {
+    last.ret.set(answer);
+    last.killed.set(0);
+    end_as_it_says(thread, last);
 }
 
 /// A function of its own: merged into its callers, it would have them read from the stack what only
 /// some of their ways have written, which kernels before 6.4 refuse.
 #[inline(never)]
-fn end_with(id: u64, thread: &Call, last: &Call, answer: i64, killed: u64) {
+fn end_as_it_says(thread: &Call, last: &Call) {
     thread.add_suspended(-1);
-    let ret = match last.suspended_ret.get() {
-        _ if answer != NO_ANSWER => answer,
-        // The application did not get it.
-        ret if ret == -EINTR && killed != 0 => -ERESTARTSYS,
-        ret => kernels_own(ret),
-    };
-    let id = TaskId::unpacked(id);
-    let end = End {
-        ret,
-        at_ns: last.suspended_ns.get(),
-        killed: killed as u8,
-    };
-    report(id, last, end);
+    let ret = last.ret.get();
+    // Of one that is killed, the application did not get it.
+    last.ret.set(if ret == -EINTR && last.killed.get() != 0 {
+        -ERESTARTSYS
+    } else {
+        kernels_own(ret)
+    });
+    report(last);
 }
 
 /// The caller's stack pointer; 0 where it is not known.

@@ -1,7 +1,9 @@
 //! One file per way of seeing.
 
+mod function;
 mod handshake;
-mod interruption;
+pub(crate) mod interruption;
+mod io_uring;
 mod lifetime;
 mod lineage;
 mod syscall;

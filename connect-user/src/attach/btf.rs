@@ -12,21 +12,40 @@ use connect_ebpf::settings::Offsets;
 /// Where the kernel has its own BTF.
 pub const VMLINUX: &str = "/sys/kernel/btf/vmlinux";
 
-/// Offsets of everything that the kernel object reads by itself.
+/// What the running kernel's BTF says.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Layout {
+    /// Offsets of everything that the kernel object reads by itself.
+    pub offsets: Offsets,
+    /// The raw tracepoints of io_uring, if they have the arguments that the kernel object expects.
+    pub io_uring: Option<RawIoUring>,
+}
+
+/// The raw tracepoints of io_uring.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct RawIoUring {
+    /// Name of the one at a submission.
+    pub submit: &'static str,
+    /// Whether the one at a completion has a pointer to it, and not its parts.
+    pub complete_cqe: bool,
+}
+
+/// Reads it.
 ///
 /// # Errors
 ///
 /// The kernel has no BTF, or a structure is not as expected: which one.
-pub fn offsets() -> Result<Offsets> {
-    offsets_in(Path::new(VMLINUX))
+pub fn layout() -> Result<Layout> {
+    layout_in(Path::new(VMLINUX))
 }
 
-fn offsets_in(path: &Path) -> Result<Offsets> {
+fn layout_in(path: &Path) -> Result<Layout> {
     let bytes = fs::read(path).with_context(|| format!("cannot read {}", path.display()))?;
     let btf = Btf::parse(
         &bytes,
         &[
             "task_struct",
+            "thread_info",
             "files_struct",
             "fdtable",
             "file",
@@ -36,9 +55,25 @@ fn offsets_in(path: &Path) -> Result<Offsets> {
             "sock",
             "sock_common",
             "inet_sock",
+            "io_kiocb",
+            "io_cqe",
+            "io_connect",
+            "io_async_connect",
+            "io_async_msghdr",
+            SUBMIT_REQ,
+            SUBMIT_SQE,
+            COMPLETE,
+            REQ_FAILED,
         ],
     )
     .with_context(|| format!("{} is not understood", path.display()))?;
+    Ok(Layout {
+        offsets: offsets(&btf)?,
+        io_uring: io_uring(&btf),
+    })
+}
+
+fn offsets(btf: &Btf<'_>) -> Result<Offsets> {
     let at = |structure, field| {
         btf.offset(structure, field)
             .with_context(|| format!("the kernel's struct {structure} has no field {field}"))
@@ -58,6 +93,8 @@ fn offsets_in(path: &Path) -> Result<Offsets> {
         ("sock_common", "skc_dport", 12),
         ("sock_common", "skc_family", 16),
         ("inet_sock", "sk", 0),
+        // And what connect-ebpf/src/task.rs takes a task to begin with.
+        ("task_struct", "thread_info", 0),
     ] {
         let found = at(structure, field)?;
         ensure!(
@@ -74,6 +111,20 @@ fn offsets_in(path: &Path) -> Result<Offsets> {
             "the kernel's struct sock_common has its IPv6 addresses apart"
         );
     }
+    // Absent where there is no io_uring, or not yet.
+    let io = |structure, field| btf.offset(structure, field).unwrap_or(0);
+    let io_kiocb_fd = match (btf.offset("io_kiocb", "cqe"), btf.offset("io_cqe", "fd")) {
+        (Some(cqe), Some(fd)) => cqe + fd,
+        _ => 0,
+    };
+    // Since connects have always data of their own (6.10), these are filled when a request is
+    // submitted.
+    let prepares = !btf.has("io_async_connect");
+    let io_async_addr = if prepares {
+        io("io_async_msghdr", "addr")
+    } else {
+        0
+    };
     Ok(Offsets {
         task_files: at("task_struct", "files")?,
         files_fdt: at("files_struct", "fdt")?,
@@ -83,6 +134,57 @@ fn offsets_in(path: &Path) -> Result<Offsets> {
         sock_protocol: at("sock", "sk_protocol")?,
         sock_err: at("sock", "sk_err")?,
         inet_sport: at("inet_sock", "inet_sport")?,
+        task_flags: at("task_struct", "flags")?,
+        task_group_leader: at("task_struct", "group_leader")?,
+        task_comm: at("task_struct", "comm")?,
+        task_pid: at("task_struct", "pid")?,
+        // Only where there are 32-bit programs on a 64-bit kernel.
+        thread_info_status: btf.offset("thread_info", "status").unwrap_or(0),
+        io_kiocb_opcode: io("io_kiocb", "opcode"),
+        io_kiocb_flags: io("io_kiocb", "flags"),
+        io_kiocb_fd,
+        io_kiocb_async_data: if io_async_addr != 0 {
+            io("io_kiocb", "async_data")
+        } else {
+            0
+        },
+        io_async_addr,
+    })
+}
+
+/// Types of the raw tracepoints' functions, whose first parameter is the kernel's own.
+const SUBMIT_REQ: &str = "btf_trace_io_uring_submit_req";
+const SUBMIT_SQE: &str = "btf_trace_io_uring_submit_sqe";
+const COMPLETE: &str = "btf_trace_io_uring_complete";
+const REQ_FAILED: &str = "btf_trace_io_uring_req_failed";
+
+fn io_uring(btf: &Btf<'_>) -> Option<RawIoUring> {
+    let is_request = |function, number| {
+        let parameter = *btf.parameters(function)?.get(number)?;
+        (btf.pointee(parameter)? == *btf.ids.get("io_kiocb")?).then_some(())
+    };
+    let submit = if btf.has(SUBMIT_REQ) {
+        is_request(SUBMIT_REQ, 1)?;
+        "io_uring_submit_req"
+    } else {
+        is_request(SUBMIT_SQE, 1)?;
+        "io_uring_submit_sqe"
+    };
+    is_request(REQ_FAILED, 2)?;
+    let complete = btf.parameters(COMPLETE)?;
+    // ctx, req, cqe; or ctx, req, user_data, res, cflags, and more.
+    let complete_cqe = match complete.len() {
+        4 => true,
+        6.. => false,
+        _ => return None,
+    };
+    // What the kernel object takes for granted.
+    let is_connect = btf.offset("io_connect", "addr") == Some(8)
+        && btf.offset("io_connect", "addr_len") == Some(16)
+        && btf.offset("io_kiocb", "file") == Some(0);
+    is_connect.then_some(RawIoUring {
+        submit,
+        complete_cqe,
     })
 }
 
@@ -92,31 +194,50 @@ const TYPE_LENGTH: usize = 12;
 /// `struct btf_member`: name, type, offset in bits.
 const MEMBER_LENGTH: usize = 12;
 
+/// `struct btf_param`: name, type.
+const PARAMETER_LENGTH: usize = 8;
+
 const KIND_INT: u32 = 1;
+const KIND_PTR: u32 = 2;
 const KIND_ARRAY: u32 = 3;
 const KIND_STRUCT: u32 = 4;
 const KIND_UNION: u32 = 5;
 const KIND_ENUM: u32 = 6;
+const KIND_TYPEDEF: u32 = 8;
+const KIND_VOLATILE: u32 = 9;
+const KIND_CONST: u32 = 10;
 const KIND_FUNC_PROTO: u32 = 13;
 const KIND_VAR: u32 = 14;
 const KIND_DATASEC: u32 = 15;
 const KIND_DECL_TAG: u32 = 17;
 const KIND_ENUM64: u32 = 19;
 
-/// How deep anonymous structures may be nested.
+/// How deep anonymous structures, and qualifiers, may be nested.
 const DEPTH_MAX: u32 = 8;
 
-/// Structures of a kernel.
+/// The types of a kernel.
 struct Btf<'a> {
     /// Names, each ended by a NUL.
     strings: &'a [u8],
-    /// Members of every structure and union, by type id.
-    members: HashMap<u32, (&'a [u8], bool)>,
+    types: &'a [u8],
+    /// Where each type begins, by its id.
+    starts: Vec<usize>,
     /// Type id by name, of those that were asked for.
     ids: HashMap<&'a str, u32>,
 }
 
+/// One type.
+struct Type<'a> {
+    kind: u32,
+    with_bitfields: bool,
+    /// Its size, or the type that it refers to.
+    of: u32,
+    /// What follows it: members, parameters.
+    behind: &'a [u8],
+}
+
 impl<'a> Btf<'a> {
+    /// `names` are of structures, unions, and typedefs.
     fn parse(bytes: &'a [u8], names: &[&'a str]) -> Result<Self> {
         ensure!(
             bytes.get(..2) == Some(MAGIC.to_ne_bytes().as_slice()),
@@ -128,46 +249,80 @@ impl<'a> Btf<'a> {
             let length = usize::try_from(word(bytes, length)?)?;
             bytes.get(start..start + length).context("it is cut short")
         };
-        let mut types = section(8, 12)?;
+        let types = section(8, 12)?;
         let strings = section(16, 20)?;
 
-        let mut members = HashMap::new();
+        // Id 0 is void.
+        let mut starts = vec![types.len()];
         let mut ids = HashMap::new();
-        let mut id = 0;
-        while !types.is_empty() {
-            id += 1;
-            let name = word(types, 0)?;
-            let info = word(types, 4)?;
-            let count = usize::try_from(info & 0xffff)?;
-            let kind = info >> 24 & 0x1f;
-            let behind = match kind {
-                KIND_INT | KIND_VAR | KIND_DECL_TAG => 4,
-                KIND_ARRAY => 12,
-                KIND_STRUCT | KIND_UNION => count * MEMBER_LENGTH,
-                KIND_ENUM | KIND_FUNC_PROTO => count * 8,
-                KIND_DATASEC | KIND_ENUM64 => count * 12,
-                2 | 7..=12 | 16 | 18 => 0,
-                unknown => bail!("kind {unknown} of a type is unknown"),
-            };
-            if matches!(kind, KIND_STRUCT | KIND_UNION) {
-                let own = types
-                    .get(TYPE_LENGTH..TYPE_LENGTH + behind)
-                    .context("it is cut short")?;
-                members.insert(id, (own, info >> 31 == 1));
-                if let Some(wanted) = names.iter().find(|wanted| is(strings, name, wanted)) {
-                    // Of two of one name, the first: a later one is a driver's own.
-                    ids.entry(*wanted).or_insert(id);
-                }
+        let mut at = 0;
+        while at < types.len() {
+            let id = u32::try_from(starts.len())?;
+            starts.push(at);
+            let name = word(types, at)?;
+            let (kind, length) = extent(types, at)?;
+            if matches!(kind, KIND_STRUCT | KIND_UNION | KIND_TYPEDEF)
+                && let Some(wanted) = names.iter().find(|wanted| is(strings, name, wanted))
+            {
+                // Of two of one name, the first: a later one is a driver's own.
+                ids.entry(*wanted).or_insert(id);
             }
-            types = types
-                .get(TYPE_LENGTH + behind..)
-                .context("it is cut short")?;
+            at += length;
         }
+        ensure!(at == types.len(), "it is cut short");
         Ok(Self {
             strings,
-            members,
+            types,
+            starts,
             ids,
         })
+    }
+
+    fn get(&self, id: u32) -> Option<Type<'a>> {
+        let at = *self.starts.get(usize::try_from(id).ok()?)?;
+        let (kind, length) = extent(self.types, at).ok()?;
+        Some(Type {
+            kind,
+            with_bitfields: word(self.types, at + 4).ok()? >> 31 == 1,
+            of: word(self.types, at + 8).ok()?,
+            behind: self.types.get(at + TYPE_LENGTH..at + length)?,
+        })
+    }
+
+    /// Whether there is a type of this name, which was asked for.
+    fn has(&self, name: &str) -> bool {
+        self.ids.contains_key(name)
+    }
+
+    /// Types of the parameters of a function, of which there is a typedef of a pointer to it.
+    fn parameters(&self, typedef: &str) -> Option<Vec<u32>> {
+        let pointer = self.get(*self.ids.get(typedef)?)?.of;
+        let function = self.get(self.pointee(pointer)?)?;
+        (function.kind == KIND_FUNC_PROTO).then(|| {
+            let parameters = function.behind.as_chunks::<PARAMETER_LENGTH>().0;
+            parameters
+                .iter()
+                .filter_map(|parameter| word(parameter, 4).ok())
+                .collect()
+        })
+    }
+
+    /// What a pointer points to, without qualifiers.
+    fn pointee(&self, pointer: u32) -> Option<u32> {
+        let pointer = self.get(pointer)?;
+        if pointer.kind != KIND_PTR {
+            return None;
+        }
+        let mut id = pointer.of;
+        for _ in 0..DEPTH_MAX {
+            match self.get(id) {
+                Some(qualified) if matches!(qualified.kind, KIND_CONST | KIND_VOLATILE) => {
+                    id = qualified.of;
+                }
+                _ => break,
+            }
+        }
+        Some(id)
     }
 
     /// Offset of a field in bytes, also of one in an anonymous structure or union.
@@ -176,8 +331,12 @@ impl<'a> Btf<'a> {
     }
 
     fn find(&self, id: u32, field: &str, depth: u32) -> Option<u32> {
-        let (members, with_bitfields) = *self.members.get(&id)?;
-        members
+        let structure = self.get(id)?;
+        if !matches!(structure.kind, KIND_STRUCT | KIND_UNION) {
+            return None;
+        }
+        structure
+            .behind
             .as_chunks::<MEMBER_LENGTH>()
             .0
             .iter()
@@ -185,7 +344,7 @@ impl<'a> Btf<'a> {
                 let name = word(member, 0).ok()?;
                 let kind = word(member, 4).ok()?;
                 let bits = word(member, 8).ok()?;
-                let bits = if with_bitfields {
+                let bits = if structure.with_bitfields {
                     bits & 0x00ff_ffff
                 } else {
                     bits
@@ -200,6 +359,23 @@ impl<'a> Btf<'a> {
                 None
             })
     }
+}
+
+/// Kind of the type that begins here, and its length in bytes.
+fn extent(types: &[u8], at: usize) -> Result<(u32, usize)> {
+    let info = word(types, at + 4)?;
+    let count = usize::try_from(info & 0xffff)?;
+    let kind = info >> 24 & 0x1f;
+    let behind = match kind {
+        KIND_INT | KIND_VAR | KIND_DECL_TAG => 4,
+        KIND_ARRAY => 12,
+        KIND_STRUCT | KIND_UNION => count * MEMBER_LENGTH,
+        KIND_ENUM | KIND_FUNC_PROTO => count * 8,
+        KIND_DATASEC | KIND_ENUM64 => count * 12,
+        KIND_PTR | 7..=12 | 16 | 18 => 0,
+        unknown => bail!("kind {unknown} of a type is unknown"),
+    };
+    Ok((kind, TYPE_LENGTH + behind))
 }
 
 /// Whether the string at this offset is this one.
@@ -270,7 +446,7 @@ mod tests {
 
     #[test]
     fn no_btf_is_named() {
-        let error = offsets_in(Path::new("/nonexistent")).unwrap_err();
+        let error = layout_in(Path::new("/nonexistent")).unwrap_err();
         assert!(error.to_string().contains("/nonexistent"), "{error}");
     }
 }

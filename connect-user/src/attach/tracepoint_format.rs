@@ -5,7 +5,6 @@ use std::fs;
 
 use anyhow::{Context as _, Result};
 
-use super::Hook;
 use crate::preflight::Tracefs;
 
 /// Offset of a field, in bytes.
@@ -13,8 +12,7 @@ use crate::preflight::Tracefs;
 /// # Errors
 ///
 /// The format cannot be read, or has no such field.
-pub(super) fn offset(tracefs: &Tracefs, hook: &Hook, field: &str) -> Result<u32> {
-    let Hook { category, name } = hook;
+pub(super) fn offset(tracefs: &Tracefs, category: &str, name: &str, field: &str) -> Result<u32> {
     let path = tracefs.event(category, name).join("format");
     let text =
         fs::read_to_string(&path).with_context(|| format!("cannot read {}", path.display()))?;

@@ -23,8 +23,8 @@ const STATS_ENABLED: &str = "/proc/sys/kernel/bpf_stats_enabled";
 /// A hook that this program has.
 #[derive(Debug)]
 pub struct Hook {
-    /// Its name, which is also its tracepoint's.
-    pub name: &'static str,
+    /// The name of its tracepoint, or of its function behind `fentry:` or `fexit:`.
+    pub name: String,
     /// Its program, if it is attached.
     pub program: Option<OwnedFd>,
 }
@@ -100,7 +100,7 @@ impl HealthCollector {
         )?;
         for hook in &self.hooks {
             encoder
-                .encode_family(&[("hook", hook.name)])?
+                .encode_family(&[("hook", hook.name.as_str())])?
                 .encode_gauge(&u64::from(hook.program.is_some()))?;
         }
         Ok(())
@@ -137,12 +137,12 @@ impl HealthCollector {
     }
 
     /// What the kernel tells of each attached program in `/proc/self/fdinfo`.
-    fn told(&self, key: &str) -> impl Iterator<Item = (&'static str, u64)> {
+    fn told(&self, key: &str) -> impl Iterator<Item = (&str, u64)> {
         self.hooks.iter().filter_map(move |hook| {
             let program = hook.program.as_ref()?.as_raw_fd();
             let info = fs::read_to_string(format!("/proc/self/fdinfo/{program}")).ok()?;
             let value = info.lines().find_map(|line| line.strip_prefix(key))?;
-            Some((hook.name, value.trim().parse().ok()?))
+            Some((hook.name.as_str(), value.trim().parse().ok()?))
         })
     }
 }

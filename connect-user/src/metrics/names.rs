@@ -7,7 +7,7 @@ use connect_ebpf::{
     record::{
         TRANSPORT_DCCP, TRANSPORT_ICMP, TRANSPORT_MPTCP, TRANSPORT_OTHER, TRANSPORT_RAW,
         TRANSPORT_SCTP, TRANSPORT_SMC, TRANSPORT_TCP, TRANSPORT_UDP, TRANSPORT_UDPLITE,
-        TRANSPORT_UNIX, TRANSPORT_UNKNOWN, VIA_SYSCALL,
+        TRANSPORT_UNIX, TRANSPORT_UNKNOWN, VIA_COMPAT, VIA_IO_URING, VIA_SYSCALL,
     },
 };
 
@@ -48,6 +48,8 @@ pub(super) fn transport(transport: u8) -> Cow<'static, str> {
 pub(super) fn via(via: u8) -> Cow<'static, str> {
     match via {
         VIA_SYSCALL => "syscall".into(),
+        VIA_IO_URING => "io_uring".into(),
+        VIA_COMPAT => "compat".into(),
         other => other.to_string().into(),
     }
 }

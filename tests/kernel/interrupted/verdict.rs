@@ -17,7 +17,7 @@ use crate::support::{
 };
 
 /// How many calls of one thread are kept, each of which has interrupted the one before.
-pub(super) const KEPT: usize = 9;
+pub(super) const KEPT: usize = 5;
 /// A key of the truth alone: more calls of the thread are under way than are kept.
 pub(super) const LOST: &str = "lost";
 

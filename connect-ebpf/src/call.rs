@@ -1,0 +1,143 @@
+//! A connect call from its entry to its return, whichever hook tells of them.
+
+use aya_ebpf::EbpfContext;
+use aya_log_ebpf::error;
+use connect_ebpf::{
+    loss::KernelLoss,
+    record::{ADDRESS_AT_ENTRY, ADDRESS_AT_EXIT, KNOWN_ARGUMENTS, KNOWN_ENTRY},
+};
+
+use crate::{
+    emit, filter,
+    inflight::{self, Arguments, Call},
+    maps::setting,
+    probe::interruption,
+    report::report,
+    task::{self, TaskId},
+};
+
+/// -E2BIG: no room in a hash map.
+const MAP_FULL: i32 = -7;
+
+/// The current task enters a call.
+#[inline(always)]
+pub(crate) fn enter(id: TaskId, arguments: Arguments, via: u8) {
+    // A call that is restarted is known already; it passed the filter when it was new.
+    let thread = inflight::thread(id.tid);
+    if let Some(thread) = thread
+        && thread.suspended.get() != 0
+        && interruption::resume(id, thread, arguments, true)
+    {
+        return;
+    }
+    if !filter::task(id) {
+        return;
+    }
+    let call = match thread {
+        Some(thread) if thread.suspended.get() == 0 => thread,
+        _ => match this_call(id.tid) {
+            Ok(call) => call,
+            // Counted at the return, where the call is known to have happened.
+            Err(_full) => return,
+        },
+    };
+    call.via.set(via);
+    call.begin(
+        id,
+        arguments,
+        KNOWN_ENTRY | KNOWN_ARGUMENTS,
+        ADDRESS_AT_ENTRY,
+    );
+    call.active.set(1);
+    // Last, so that what we did ourselves is not in the call's duration.
+    call.entered_ns.set(task::now());
+}
+
+/// How a call returns.
+pub(crate) struct Return {
+    /// 0, or a negated errno; of the kernel's own, also what no application sees.
+    pub(crate) ret: i64,
+    /// `CLOCK_MONOTONIC`, in ns.
+    pub(crate) at_ns: u64,
+    /// How it was made: `VIA_*`.
+    pub(crate) via: u8,
+}
+
+/// The current task's call returns. `arguments` are for a call whose entry was not seen.
+#[inline(always)]
+pub(crate) fn exit(
+    ctx: &impl EbpfContext,
+    id: TaskId,
+    Return { ret, at_ns, via }: Return,
+    arguments: impl FnOnce() -> Option<Arguments>,
+) {
+    let call =
+        inflight::under_way(id.tid).or_else(|| unseen_entry(ctx, id, via, arguments()));
+    let Some(call) = call else {
+        return;
+    };
+    call.active.set(0);
+    // The page may be there now: the kernel has read the address meanwhile.
+    call.read_address(ADDRESS_AT_EXIT);
+    call.ret.set(ret);
+    call.returned_ns.set(at_ns);
+    call.killed.set(0);
+    let entry_seen = call.known.get() & KNOWN_ENTRY != 0;
+    if setting!(interruptions) != 0 && interruption::suspends(ret, entry_seen) {
+        interruption::suspend(id, call);
+        return;
+    }
+    if interruption::is_trapped(ret, entry_seen) {
+        call.ret.set(interruption::kernels_own(ret));
+    }
+    report(call);
+}
+
+/// The entry of a call that stands on the suspended ones of its thread, made where there is none.
+#[inline(always)]
+fn this_call(tid: u32) -> Result<&'static Call, i32> {
+    let thread = inflight::thread_or_new(tid)?;
+    if thread.suspended.get() == 0 {
+        Ok(thread)
+    } else {
+        inflight::nested_or_new(tid, thread.suspended.get())
+    }
+}
+
+/// A return without an entry: seccomp denied the call before the entry could be seen, or answered
+/// it (`SECCOMP_RET_USER_NOTIF`), or it was under way when the hooks were attached.
+#[inline(always)]
+fn unseen_entry(
+    ctx: &impl EbpfContext,
+    id: TaskId,
+    via: u8,
+    arguments: Option<Arguments>,
+) -> Option<&'static Call> {
+    let (arguments, known) = match arguments {
+        Some(arguments) => (arguments, KNOWN_ARGUMENTS),
+        None => (Arguments::new([0; 3]), 0),
+    };
+    if known != 0
+        && let Some(thread) = inflight::thread(id.tid)
+        && thread.suspended.get() != 0
+        && interruption::resume(id, thread, arguments, false)
+    {
+        return inflight::under_way(id.tid);
+    }
+    if !filter::task(id) {
+        return None;
+    }
+    match this_call(id.tid) {
+        Ok(call) => {
+            call.via.set(via);
+            call.begin(id, arguments, known, ADDRESS_AT_EXIT);
+            Some(call)
+        }
+        Err(error) => {
+            if emit::count(KernelLoss::InflightFull) && error != MAP_FULL {
+                error!(ctx, "no entry for thread {}: error {}", id.tid, error);
+            }
+            None
+        }
+    }
+}

@@ -1,0 +1,280 @@
+//! Connects that io_uring makes, which pass no system call tracepoint.
+//!
+//! Tracepoints `io_uring:io_uring_submit_req` (`io_uring_submit_sqe` before 6.4) and
+//! `io_uring:io_uring_complete`, and for a request that is refused before it is submitted
+//! `io_uring:io_uring_req_failed` (`include/trace/events/io_uring.h`). Raw, where the kernel's BTF says
+//! what their arguments are; plain, as tracefs describes them, before 6.0. What they do not show is read
+//! from the request, `struct io_kiocb`: it begins with the file, and then comes what `io_connect_prep`
+//! has written (`struct io_connect`, `io_uring/net.c`).
+//!
+//! A request is submitted on the caller's own thread, or by a thread that io_uring has made in the
+//! caller's process; it may be worked on by another, and completed by a third.
+
+use aya_ebpf::{
+    EbpfContext as _,
+    macros::{raw_tracepoint, tracepoint},
+    programs::{RawTracePointContext, TracePointContext},
+};
+use connect_ebpf::{
+    loss::KernelLoss,
+    record::{ADDRESS_AT_ENTRY, KNOWN_ADDRLEN, KNOWN_ENTRY, KNOWN_FD, VIA_IO_URING},
+};
+
+use crate::{
+    emit, filter,
+    inflight::{Arguments, Call, IDLE},
+    maps::{REQUESTS, REQUESTS_BY_SOCKET, REQUESTS_WITHOUT_SOCKET, setting},
+    report::report,
+    socket, task,
+    task::{TaskId, field},
+};
+
+/// `IORING_OP_CONNECT` (`include/uapi/linux/io_uring.h`).
+const CONNECT: u8 = 16;
+/// `IOSQE_FIXED_FILE`: what is passed is no descriptor.
+const FIXED_FILE: u64 = 1 << 0;
+
+/// In a request of a connect: the caller's pointer, and the length.
+const REQUEST_ADDRESS: u64 = 8;
+const REQUEST_ADDRLEN: u64 = 16;
+
+/// `struct io_uring_sqe`: opcode, flags, descriptor, `addr2` and `addr`.
+const SQE_OPCODE: u64 = 0;
+const SQE_FLAGS: u64 = 1;
+const SQE_FD: u64 = 4;
+const SQE_ADDR2: u64 = 8;
+const SQE_ADDR: u64 = 16;
+
+/// `res` of a `struct io_uring_cqe`.
+const CQE_RESULT: u64 = 8;
+
+#[raw_tracepoint(tracepoint = "io_uring_submit_req")]
+fn io_uring_submit(ctx: RawTracePointContext) {
+    let request: u64 = ctx.arg(0);
+    if read::<u8>(request, setting!(offsets.io_kiocb_opcode).into()) == Some(CONNECT) {
+        submit(request, request);
+    }
+}
+
+#[raw_tracepoint(tracepoint = "io_uring_complete")]
+fn io_uring_complete(ctx: RawTracePointContext) {
+    let request: u64 = ctx.arg(1);
+    complete(request, || {
+        if setting!(io_uring_complete_cqe) != 0 {
+            read(ctx.arg(2), CQE_RESULT)
+        } else {
+            Some(ctx.arg(3))
+        }
+    });
+}
+
+/// The kernel has not even accepted a request. Its completion follows.
+#[raw_tracepoint(tracepoint = "io_uring_req_failed")]
+fn io_uring_req_failed(ctx: RawTracePointContext) {
+    let sqe: u64 = ctx.arg(0);
+    if read::<u8>(sqe, SQE_OPCODE) != Some(CONNECT) {
+        return;
+    }
+    let request: u64 = ctx.arg(1);
+    let fd: Option<i32> = read(sqe, SQE_FD);
+    let is_fixed = read::<u8>(sqe, SQE_FLAGS).is_some_and(|flags| u64::from(flags) & FIXED_FILE != 0);
+    begin(
+        request,
+        request,
+        Passed {
+            fd: if is_fixed { None } else { fd },
+            address_pointer: read(sqe, SQE_ADDR).unwrap_or(0),
+            addrlen: read(sqe, SQE_ADDR2).unwrap_or(0),
+        },
+    );
+}
+
+#[tracepoint(category = "io_uring", name = "io_uring_submit_sqe")]
+fn io_uring_submit_plain(ctx: TracePointContext) {
+    if plain::<u8>(&ctx, setting!(io_uring_layout.submit_opcode)) == Some(CONNECT)
+        && let Some(request) = plain(&ctx, setting!(io_uring_layout.submit_req))
+    {
+        let key = if setting!(io_uring_layout.complete_req) != 0 {
+            request
+        } else {
+            plain(&ctx, setting!(io_uring_layout.submit_user_data)).unwrap_or(0)
+        };
+        submit(key, request);
+    }
+}
+
+#[tracepoint(category = "io_uring", name = "io_uring_complete")]
+fn io_uring_complete_plain(ctx: TracePointContext) {
+    let key = if setting!(io_uring_layout.complete_req) != 0 {
+        setting!(io_uring_layout.complete_req)
+    } else {
+        setting!(io_uring_layout.complete_user_data)
+    };
+    if let Some(key) = plain(&ctx, key) {
+        complete(key, || plain(&ctx, setting!(io_uring_layout.complete_res)));
+    }
+}
+
+/// What was passed.
+struct Passed {
+    /// A descriptor; `None` where there is none, or the kernel does not keep it.
+    fd: Option<i32>,
+    address_pointer: u64,
+    addrlen: i32,
+}
+
+#[inline(always)]
+fn submit(key: u64, request: u64) {
+    let flags: u64 = field(request, setting!(offsets.io_kiocb_flags)).unwrap_or(0);
+    let fd: Option<i32> = field(request, setting!(offsets.io_kiocb_fd));
+    begin(
+        key,
+        request,
+        Passed {
+            fd: if flags & FIXED_FILE != 0 { None } else { fd },
+            address_pointer: read(request, REQUEST_ADDRESS).unwrap_or(0),
+            addrlen: read(request, REQUEST_ADDRLEN).unwrap_or(0),
+        },
+    );
+}
+
+#[inline(always)]
+fn begin(key: u64, request: u64, passed: Passed) {
+    let id = task::current();
+    if !filter::owner(id) {
+        return;
+    }
+    let Some(call) = existing_or_new(key) else {
+        emit::count(KernelLoss::InflightFull);
+        return;
+    };
+    if call.active.get() != 0 {
+        // The one before has come to an end that was not shown.
+        emit::count(KernelLoss::CompletionMissed);
+        forget_socket(id, call);
+    }
+    call.via.set(VIA_IO_URING);
+    let mut known = KNOWN_ENTRY | KNOWN_ADDRLEN;
+    if passed.fd.is_some() {
+        known |= KNOWN_FD;
+    }
+    let arguments = Arguments {
+        fd: passed.fd.unwrap_or(-1),
+        address_pointer: passed.address_pointer,
+        addrlen: passed.addrlen,
+    };
+    call.prepare(id, arguments, known);
+    call.killed.set(0);
+    let data: Option<u64> = field(request, setting!(offsets.io_kiocb_async_data));
+    if let Some(data) = data {
+        // Before it is submitted, the kernel has made its copy.
+        call.read_kernels_address(
+            data.wrapping_add(setting!(offsets.io_async_addr).into()),
+            passed.addrlen,
+        );
+    }
+    call.read_address(ADDRESS_AT_ENTRY);
+    call.comm.set(task::owners_comm());
+    let _cgroup = call.cgroup_id();
+    call.request.set(request);
+    // A descriptor of the caller's, as all of its threads have the same; or the file, where the kernel
+    // has looked it up already.
+    let socket = match passed.fd {
+        Some(fd) => socket::of(fd),
+        None => read(request, 0).and_then(socket::of_file),
+    };
+    call.is_about(socket);
+    match socket {
+        Some(socket) => {
+            let _full = REQUESTS_BY_SOCKET.insert(&socket.sk, &key, 0);
+        }
+        None => {
+            let _full = REQUESTS_WITHOUT_SOCKET.insert(&id.pid, &key, 0);
+        }
+    }
+    call.active.set(1);
+    call.entered_ns.set(task::now());
+}
+
+#[inline(always)]
+fn complete(key: u64, result: impl FnOnce() -> Option<i32>) {
+    let Some(call) = existing(key) else {
+        return;
+    };
+    let at_ns = task::now();
+    if call.active.replace(0) == 0 {
+        return;
+    }
+    call.returned_ns.set(at_ns);
+    call.ret.set(result().unwrap_or(0).into());
+    report(call);
+    forget_socket(
+        TaskId {
+            pid: call.pid.get(),
+            tid: call.tid.get(),
+        },
+        call,
+    );
+    let _gone = REQUESTS.remove(&key);
+}
+
+#[inline(always)]
+fn forget_socket(id: TaskId, call: &Call) {
+    if call.sk.get() != 0 {
+        let _gone = REQUESTS_BY_SOCKET.remove(&call.sk.get());
+    } else {
+        let _gone = REQUESTS_WITHOUT_SOCKET.remove(&id.pid);
+    }
+}
+
+/// The request that connects this socket, on whichever thread.
+#[inline(always)]
+pub(crate) fn request_on(id: TaskId, sk: u64) -> Option<&'static Call> {
+    if setting!(io_uring) == 0 {
+        return None;
+    }
+    if let Some(key) = REQUESTS_BY_SOCKET.get_ptr(&sk) {
+        // SAFETY: the pointer is the map's own.
+        return under_way(unsafe { *key });
+    }
+    let key = REQUESTS_WITHOUT_SOCKET.get_ptr(&id.pid)?;
+    // SAFETY: the pointer is the map's own.
+    let call = under_way(unsafe { *key })?;
+    // By now, the kernel has looked it up.
+    let file = read(call.request.get(), 0)?;
+    let socket = socket::of_file(file)?;
+    (socket.sk == sk).then_some(call)
+}
+
+#[inline(always)]
+fn under_way(key: u64) -> Option<&'static Call> {
+    existing(key).filter(|call| call.active.get() != 0)
+}
+
+#[inline(always)]
+fn existing(key: u64) -> Option<&'static Call> {
+    let call = REQUESTS.get_ptr(&key)?;
+    // SAFETY: the pointer is the map's own. The kernel works on a request in one place at a time.
+    unsafe { call.as_ref() }
+}
+
+#[inline(always)]
+fn existing_or_new(key: u64) -> Option<&'static Call> {
+    if let Some(call) = existing(key) {
+        return Some(call);
+    }
+    REQUESTS.insert(&key, &IDLE, 0).ok()?;
+    existing(key)
+}
+
+/// What lies so many bytes behind this address of the kernel's.
+#[inline(always)]
+fn read<T>(base: u64, offset: u64) -> Option<T> {
+    task::at(base.wrapping_add(offset))
+}
+
+/// A field of the context of a plain tracepoint.
+#[inline(always)]
+fn plain<T>(ctx: &TracePointContext, offset: u32) -> Option<T> {
+    task::at((ctx.as_ptr().addr() as u64).wrapping_add(offset.into()))
+}
