@@ -342,7 +342,7 @@ pub fn attach(tracefs: &Tracefs, plan: Plan<'_>) -> Result<(Attached, Collector)
 
     let btf = match means.hooks {
         Hooks::Tracepoint => None,
-        Hooks::Auto | Hooks::Function => Btf::from_sys_fs().ok(),
+        Hooks::Auto | Hooks::Function => Some(survey.functions.to_btf()?),
     };
     let mut placed = Placed::default();
     if settings.interruptions != 0 {
@@ -531,11 +531,11 @@ pub fn try_functions(tracefs: &Tracefs, survey: &Survey) -> Result<Functions> {
     };
     let mut object = load(plan, &settings(tracefs, plan)?)?;
     let _logger = EbpfLogger::init(&mut object)?;
-    let btf = Btf::from_sys_fs().ok();
+    let btf = survey.functions.to_btf()?;
     Ok(put_functions(
         &mut Placed::default(),
         &mut object,
-        btf.as_ref(),
+        Some(&btf),
         survey,
     ))
 }

@@ -12,7 +12,7 @@ use crate::{
     cli::{Hooks, Means},
     coverage::Coverage,
     output::STANDARD_OUTPUT,
-    preflight::{self, Verdict, requirements},
+    preflight::{self, Verdict, function_hooks, requirements},
 };
 
 /// Prints every requirement with its verdict and its mend; status 1 if one is missing.
@@ -23,7 +23,18 @@ use crate::{
 pub fn check() -> Result<ExitCode> {
     use std::fmt::Write as _;
 
-    let requirements = requirements();
+    let mut requirements = requirements();
+    let tracefs = preflight::mounted_tracefs();
+    let survey = tracefs.as_ref().map_or_else(
+        || Survey::unknown("tracefs is not mounted now"),
+        Survey::of,
+    );
+    let functions = match &tracefs {
+        Some(tracefs) => attach::try_functions(tracefs, &survey)
+            .unwrap_or_else(|error| Functions::Refused(format!("{error:#}"))),
+        None => Functions::Refused("tracefs is not mounted now".to_owned()),
+    };
+    requirements.push(function_hooks(&functions));
     let mut page = String::new();
     writeln!(page, "{:24} {:8} FOUND", "REQUIREMENT", "VERDICT")?;
     for requirement in &requirements {
@@ -39,16 +50,6 @@ pub fn check() -> Result<ExitCode> {
         }
     }
     writeln!(page, "\n{:24} COVERAGE", "WAY INTO CONNECT")?;
-    let tracefs = preflight::mounted_tracefs();
-    let survey = tracefs.as_ref().map_or_else(
-        || Survey::unknown("tracefs is not mounted now"),
-        Survey::of,
-    );
-    let functions = match &tracefs {
-        Some(tracefs) => attach::try_functions(tracefs, &survey)
-            .unwrap_or_else(|error| Functions::Refused(format!("{error:#}"))),
-        None => Functions::Refused("tracefs is not mounted now".to_owned()),
-    };
     let means = Means {
         hooks: Hooks::Auto,
         skip_socket: false,

@@ -19,7 +19,7 @@ use rustix::{
     thread::{CapabilitySet, capabilities},
 };
 
-use crate::attach::btf;
+use crate::attach::{Functions, btf};
 
 /// Oldest kernel that the tool is tested on. BPF ring buffers came with 5.8, the capabilities
 /// `CAP_BPF` and `CAP_PERFMON` too.
@@ -131,9 +131,6 @@ pub fn requirements() -> Vec<Requirement> {
         None => tracefs_missing("not mounted, and CAP_SYS_ADMIN to mount it is missing"),
     });
     found.extend([pid_namespace(), btf()]);
-    if may_probe {
-        found.push(tracing_programs());
-    }
     found
 }
 
@@ -281,14 +278,18 @@ fn refused(name: &'static str, error: &io::Error) -> Requirement {
     )
 }
 
-fn tracing_programs() -> Requirement {
+/// How hooks on the kernel's functions stand, which only `check` tries in advance.
+#[must_use]
+pub fn function_hooks(functions: &Functions) -> Requirement {
     const NAME: &str = "BPF tracing programs";
-    match is_program_supported(ProgramType::Tracing) {
-        Ok(true) => Requirement::ok(NAME, "allowed (fentry, fexit)"),
-        Ok(false) | Err(_) => Requirement::limited(
+    match functions {
+        Functions::Attached | Functions::Unwanted => {
+            Requirement::ok(NAME, "allowed (fentry, fexit)")
+        }
+        Functions::Refused(why) => Requirement::limited(
             NAME,
-            "refused (fentry, fexit)",
-            "nothing to do: the tracepoints serve instead; the coverage below says what they do not show",
+            format!("refused (fentry, fexit): {why}"),
+            "nothing to do: the tracepoints serve instead; the coverage says what they do not show",
         ),
     }
 }

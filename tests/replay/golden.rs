@@ -47,6 +47,7 @@ fn notices_and_losses() {
                 interruptions: Some(true),
                 outcomes: Outcomes::WithoutErrno("no BTF".to_owned()),
                 io_uring: IoUring::Off("no BTF".to_owned()),
+                functions: connect_observer::attach::btf::Functions::default(),
             },
             &Functions::Refused("the kernel has no BTF".to_owned()),
             &Means {

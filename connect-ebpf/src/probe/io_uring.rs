@@ -10,6 +10,8 @@
 //! A request is submitted on the caller's own thread, or by a thread that io_uring has made in the
 //! caller's process; it may be worked on by another, and completed by a third.
 
+use core::hint::black_box;
+
 use aya_ebpf::{
     EbpfContext as _,
     macros::{raw_tracepoint, tracepoint},
@@ -81,11 +83,7 @@ fn io_uring_req_failed(ctx: RawTracePointContext) {
     begin(
         request,
         request,
-        Passed {
-            fd: if is_fixed { None } else { fd },
-            address_pointer: read(sqe, SQE_ADDR).unwrap_or(0),
-            addrlen: read(sqe, SQE_ADDR2).unwrap_or(0),
-        },
+        Passed::new(fd, is_fixed, read(sqe, SQE_ADDR), read(sqe, SQE_ADDR2)),
     );
 }
 
@@ -117,10 +115,31 @@ fn io_uring_complete_plain(ctx: TracePointContext) {
 
 /// What was passed.
 struct Passed {
-    /// A descriptor; `None` where there is none, or the kernel does not keep it.
-    fd: Option<i32>,
+    /// A descriptor, or -1.
+    fd: i32,
+    /// [`KNOWN_FD`], or 0 where there is none, or the kernel does not keep it.
+    known_fd: u8,
     address_pointer: u64,
     addrlen: i32,
+}
+
+impl Passed {
+    /// Both halves of the option, and one value each for the optimiser, which would else keep what it
+    /// has only for the way on which it is known, and read it on both: kernels before 6.4 refuse to read
+    /// what was not written.
+    #[inline(always)]
+    fn new(fd: Option<i32>, is_fixed: bool, address_pointer: Option<u64>, addrlen: Option<i32>) -> Self {
+        let (fd, known_fd) = match fd {
+            Some(fd) if !is_fixed => (fd, KNOWN_FD),
+            _ => (-1, 0),
+        };
+        Self {
+            fd: black_box(fd),
+            known_fd: black_box(known_fd),
+            address_pointer: address_pointer.unwrap_or(0),
+            addrlen: addrlen.unwrap_or(0),
+        }
+    }
 }
 
 #[inline(always)]
@@ -130,11 +149,12 @@ fn submit(key: u64, request: u64) {
     begin(
         key,
         request,
-        Passed {
-            fd: if flags & FIXED_FILE != 0 { None } else { fd },
-            address_pointer: read(request, REQUEST_ADDRESS).unwrap_or(0),
-            addrlen: read(request, REQUEST_ADDRLEN).unwrap_or(0),
-        },
+        Passed::new(
+            fd,
+            flags & FIXED_FILE != 0,
+            read(request, REQUEST_ADDRESS),
+            read(request, REQUEST_ADDRLEN),
+        ),
     );
 }
 
@@ -154,19 +174,16 @@ fn begin(key: u64, request: u64, passed: Passed) {
         forget_socket(id, call);
     }
     call.via.set(VIA_IO_URING);
-    let mut known = KNOWN_ENTRY | KNOWN_ADDRLEN;
-    if passed.fd.is_some() {
-        known |= KNOWN_FD;
-    }
+    let known = KNOWN_ENTRY | KNOWN_ADDRLEN | passed.known_fd;
     let arguments = Arguments {
-        fd: passed.fd.unwrap_or(-1),
+        fd: passed.fd,
         address_pointer: passed.address_pointer,
         addrlen: passed.addrlen,
     };
     call.prepare(id, arguments, known);
     call.killed.set(0);
-    let data: Option<u64> = field(request, setting!(offsets.io_kiocb_async_data));
-    if let Some(data) = data {
+    let data = field(request, setting!(offsets.io_kiocb_async_data)).unwrap_or(0_u64);
+    if data != 0 {
         // Before it is submitted, the kernel has made its copy.
         call.read_kernels_address(
             data.wrapping_add(setting!(offsets.io_async_addr).into()),
@@ -179,18 +196,16 @@ fn begin(key: u64, request: u64, passed: Passed) {
     call.request.set(request);
     // A descriptor of the caller's, as all of its threads have the same; or the file, where the kernel
     // has looked it up already.
-    let socket = match passed.fd {
-        Some(fd) => socket::of(fd),
-        None => read(request, 0).and_then(socket::of_file),
-    };
-    call.is_about(socket);
-    match socket {
-        Some(socket) => {
-            let _full = REQUESTS_BY_SOCKET.insert(&socket.sk, &key, 0);
-        }
-        None => {
-            let _full = REQUESTS_WITHOUT_SOCKET.insert(&id.pid, &key, 0);
-        }
+    call.is_about(if passed.known_fd != 0 {
+        socket::of(passed.fd)
+    } else {
+        socket::of_file(read(request, 0).unwrap_or(0))
+    });
+    let sk = call.sk.get();
+    if sk == 0 {
+        let _full = REQUESTS_WITHOUT_SOCKET.insert(&id.pid, &key, 0);
+    } else {
+        let _full = REQUESTS_BY_SOCKET.insert(&sk, &key, 0);
     }
     call.active.set(1);
     call.entered_ns.set(task::now());

@@ -4,9 +4,9 @@
 //! reader of the few structures that are needed takes 2 ms, where a whole model of the kernel's
 //! types takes a hundred.
 
-use std::{collections::HashMap, fs, path::Path};
+use std::{collections::HashMap, fs, mem, path::Path};
 
-use anyhow::{Context as _, Result, bail, ensure};
+use anyhow::{Context as _, Result, anyhow, bail, ensure};
 use connect_ebpf::settings::Offsets;
 
 /// Where the kernel has its own BTF.
@@ -19,7 +19,63 @@ pub struct Layout {
     pub offsets: Offsets,
     /// The raw tracepoints of io_uring, if they have the arguments that the kernel object expects.
     pub io_uring: Option<RawIoUring>,
+    /// Functions that can be hooked, and their ids.
+    pub functions: Functions,
 }
+
+/// Functions of the kernel, by name, with the id of their type.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Functions(Vec<(&'static str, u32)>);
+
+impl Functions {
+    /// What aya needs to hook into them. Of the kernel's whole BTF, aya would make a model of 20 MB,
+    /// only to look up an id: so all other types are blank.
+    ///
+    /// # Errors
+    ///
+    /// aya does not understand it, which is a bug.
+    pub fn to_btf(&self) -> Result<aya::Btf> {
+        aya::Btf::parse(&self.to_bytes()?, aya::Endianness::default())
+            .map_err(|error| anyhow!(error).context("the functions' BTF is not understood"))
+    }
+
+    fn to_bytes(&self) -> Result<Vec<u8>> {
+        let mut ids = self.0.clone();
+        ids.sort_unstable_by_key(|&(_, id)| id);
+        let mut strings = vec![0];
+        let mut types = Vec::new();
+        for (name, id) in ids {
+            let start = usize::try_from(id)?.saturating_sub(1) * TYPE_LENGTH;
+            while types.len() < start {
+                types.extend(blank(0, KIND_FWD));
+            }
+            types.extend(blank(u32::try_from(strings.len())?, KIND_FUNC));
+            strings.extend(name.bytes().chain([0]));
+        }
+        let mut bytes = MAGIC.to_ne_bytes().to_vec();
+        // Version and flags.
+        bytes.extend([1, 0]);
+        let length = u32::try_from(types.len())?;
+        for number in [HEADER_LENGTH, 0, length, length, u32::try_from(strings.len())?] {
+            bytes.extend(number.to_ne_bytes());
+        }
+        bytes.extend(types);
+        bytes.extend(strings);
+        Ok(bytes)
+    }
+}
+
+/// A type of which nothing is known but its name.
+fn blank(name: u32, kind: u32) -> impl Iterator<Item = u8> {
+    [name, kind << 24, 0].into_iter().flat_map(u32::to_ne_bytes)
+}
+
+/// Functions that the kernel object hooks into.
+const HOOKED: [&str; 3] = [
+    "__sys_connect",
+    "__sys_connect_file",
+    "__do_sys_rt_sigreturn",
+];
 
 /// The raw tracepoints of io_uring.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -41,7 +97,7 @@ pub fn layout() -> Result<Layout> {
 
 fn layout_in(path: &Path) -> Result<Layout> {
     let bytes = fs::read(path).with_context(|| format!("cannot read {}", path.display()))?;
-    let btf = Btf::parse(
+    let mut btf = Btf::parse(
         &bytes,
         &[
             "task_struct",
@@ -70,6 +126,7 @@ fn layout_in(path: &Path) -> Result<Layout> {
     Ok(Layout {
         offsets: offsets(&btf)?,
         io_uring: io_uring(&btf),
+        functions: Functions(mem::take(&mut btf.functions)),
     })
 }
 
@@ -189,6 +246,8 @@ fn io_uring(btf: &Btf<'_>) -> Option<RawIoUring> {
 }
 
 const MAGIC: u16 = 0xeb9f;
+/// `struct btf_header`.
+const HEADER_LENGTH: u32 = 24;
 /// `struct btf_type`: name, info, size or type.
 const TYPE_LENGTH: usize = 12;
 /// `struct btf_member`: name, type, offset in bits.
@@ -206,6 +265,8 @@ const KIND_ENUM: u32 = 6;
 const KIND_TYPEDEF: u32 = 8;
 const KIND_VOLATILE: u32 = 9;
 const KIND_CONST: u32 = 10;
+const KIND_FWD: u32 = 7;
+const KIND_FUNC: u32 = 12;
 const KIND_FUNC_PROTO: u32 = 13;
 const KIND_VAR: u32 = 14;
 const KIND_DATASEC: u32 = 15;
@@ -224,6 +285,8 @@ struct Btf<'a> {
     starts: Vec<usize>,
     /// Type id by name, of those that were asked for.
     ids: HashMap<&'a str, u32>,
+    /// Ids of [`HOOKED`].
+    functions: Vec<(&'static str, u32)>,
 }
 
 /// One type.
@@ -255,6 +318,7 @@ impl<'a> Btf<'a> {
         // Id 0 is void.
         let mut starts = vec![types.len()];
         let mut ids = HashMap::new();
+        let mut functions = Vec::new();
         let mut at = 0;
         while at < types.len() {
             let id = u32::try_from(starts.len())?;
@@ -267,6 +331,11 @@ impl<'a> Btf<'a> {
                 // Of two of one name, the first: a later one is a driver's own.
                 ids.entry(*wanted).or_insert(id);
             }
+            if kind == KIND_FUNC
+                && let Some(function) = HOOKED.iter().find(|wanted| is(strings, name, wanted))
+            {
+                functions.push((*function, id));
+            }
             at += length;
         }
         ensure!(at == types.len(), "it is cut short");
@@ -275,6 +344,7 @@ impl<'a> Btf<'a> {
             types,
             starts,
             ids,
+            functions,
         })
     }
 
@@ -442,6 +512,16 @@ mod tests {
                 "{length}"
             );
         }
+    }
+
+    #[test]
+    fn functions_keep_their_ids() {
+        let [first, second, third] = HOOKED;
+        let functions = Functions(vec![(third, 1000), (first, 1), (second, 2)]);
+        let bytes = functions.to_bytes().unwrap();
+        let btf = Btf::parse(&bytes, &[]).unwrap();
+        assert_eq!(btf.functions, [(first, 1), (second, 2), (third, 1000)]);
+        functions.to_btf().unwrap();
     }
 
     #[test]

@@ -20,6 +20,8 @@ pub struct Survey {
     pub outcomes: Outcomes,
     /// How connects of io_uring are seen.
     pub io_uring: IoUring,
+    /// Functions that may be hooked.
+    pub functions: btf::Functions,
 }
 
 /// How far attempts are followed on this kernel.
@@ -52,6 +54,7 @@ impl Survey {
             interruptions: None,
             outcomes: Outcomes::Off(why.to_owned()),
             io_uring: IoUring::Off(why.to_owned()),
+            functions: btf::Functions::default(),
         }
     }
 
@@ -62,8 +65,11 @@ impl Survey {
             Ok(true) => btf::layout().map_err(|error| format!("{error:#}")),
             Ok(false) | Err(_) => Err("the kernel refuses raw tracepoint programs".to_owned()),
         };
-        let io_uring = io_uring(tracefs, layout.as_ref().ok());
+        let layout_known = layout.as_ref().ok();
+        let io_uring = io_uring(tracefs, layout_known);
+        let functions = layout_known.map(|layout| layout.functions.clone());
         Self {
+            functions: functions.unwrap_or_default(),
             interruptions: follows_interruptions(tracefs),
             outcomes: outcomes(tracefs, layout),
             io_uring,
