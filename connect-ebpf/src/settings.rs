@@ -151,10 +151,6 @@ pub struct Offsets {
     pub io_kiocb_flags: u32,
     /// `io_kiocb.cqe.fd`; 0 where the kernel keeps no descriptor (before 5.19)
     pub io_kiocb_fd: u32,
-    /// `io_kiocb.async_data`; 0 where a connect has none yet when it is submitted (before 6.10)
-    pub io_kiocb_async_data: u32,
-    /// `io_async_msghdr.addr`
-    pub io_async_addr: u32,
 }
 
 impl Offsets {
@@ -176,8 +172,6 @@ impl Offsets {
         io_kiocb_opcode: 0,
         io_kiocb_flags: 0,
         io_kiocb_fd: 0,
-        io_kiocb_async_data: 0,
-        io_async_addr: 0,
     };
 }
 

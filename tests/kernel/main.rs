@@ -33,7 +33,11 @@ mod host;
 mod identity;
 mod inflight;
 mod interrupted;
+mod io_uring;
 mod ipv6;
+mod compat;
+mod rewritten;
+mod unexplained;
 mod lengths;
 mod lineage;
 mod names;
@@ -59,7 +63,7 @@ use support::{
 };
 
 /// Every case of every file.
-const CASES: [&[Case]; 33] = [
+const CASES: [&[Case]; 37] = [
     blocked::CASES,
     children::CASES,
     differential::CASES,
@@ -79,7 +83,11 @@ const CASES: [&[Case]; 33] = [
     identity::CASES,
     inflight::CASES,
     interrupted::CASES,
+    io_uring::CASES,
     ipv6::CASES,
+    compat::CASES,
+    rewritten::CASES,
+    unexplained::CASES,
     lengths::CASES,
     lineage::CASES,
     names::CASES,
@@ -93,6 +101,24 @@ const CASES: [&[Case]; 33] = [
     udp::CASES,
     unix::CASES,
     unspec::CASES,
+];
+
+/// Cases that must come to the same when the tracepoints of the system call are not there.
+const BY_FUNCTIONS: [&[Case]; 14] = [
+    children::CASES,
+    exec::CASES,
+    families::CASES,
+    handshake::abandoned::CASES,
+    handshake::identity::CASES,
+    handshake::settled::CASES,
+    io_uring::CASES,
+    ipv6::CASES,
+    lengths::CASES,
+    pages::CASES,
+    tcp::CASES,
+    threads::CASES,
+    udp::CASES,
+    unix::CASES,
 ];
 
 fn main() -> ExitCode {
@@ -118,6 +144,12 @@ fn main() -> ExitCode {
         }
     };
     trials.extend(CASES.into_iter().flatten().map(Case::trial));
+    trials.extend(
+        BY_FUNCTIONS
+            .into_iter()
+            .flatten()
+            .map(Case::trial_by_functions),
+    );
     let mut arguments = Arguments::from_args();
     // Most of the time of a test, the kernel takes hooks away and nobody computes.
     arguments.test_threads.get_or_insert(8);

@@ -1,6 +1,7 @@
 //! One behaviour: its name, its test, and the program that the test observes.
 
 use std::{
+    cell::Cell,
     env,
     ffi::OsString,
     process,
@@ -12,7 +13,7 @@ use libtest_mimic::Trial;
 
 use super::{
     agent::{Agent, Command, Guard},
-    feature::Feature,
+    feature::{FUNCTIONS, Feature},
     observation::Observation,
     scratch::Scratch,
     stage::Stage,
@@ -24,6 +25,11 @@ pub(crate) const WORKLOAD: &str = "workload";
 /// Held for writing by a test that floods: others would wait for the processor, and an observer of
 /// the whole host would lose records that are none of its test's business.
 static MACHINE: RwLock<()> = RwLock::new(());
+
+thread_local! {
+    /// What else the agent is started with, in this test.
+    static OPTIONS: Cell<&'static [&'static str]> = const { Cell::new(&[]) };
+}
 
 pub(crate) struct Case {
     /// What is true when the test passes.
@@ -79,11 +85,30 @@ impl Case {
     }
 
     pub(crate) fn trial(&'static self) -> Trial {
-        let missing = self.needs.and_then(Feature::missing);
+        self.trial_with(self.name.to_owned(), &[], self.needs.and_then(Feature::missing))
+    }
+
+    /// The same test once more, by the kernel's functions instead of the tracepoints.
+    pub(crate) fn trial_by_functions(&'static self) -> Trial {
+        let missing = FUNCTIONS.missing();
+        self.trial_with(
+            format!("{}_by_functions", self.name),
+            &["--hooks", "function"],
+            missing.or_else(|| self.needs.and_then(Feature::missing)),
+        )
+    }
+
+    fn trial_with(
+        &'static self,
+        name: String,
+        options: &'static [&'static str],
+        missing: Option<String>,
+    ) -> Trial {
         if let Some(missing) = &missing {
-            eprintln!("skipped {}: {missing}", self.name);
+            eprintln!("skipped {name}: {missing}");
         }
-        let trial = Trial::test(self.name, || {
+        let trial = Trial::test(name, move || {
+            OPTIONS.set(options);
             let result = if self.alone {
                 let _machine = MACHINE.write().unwrap_or_else(PoisonError::into_inner);
                 (self.test)(self)
@@ -119,6 +144,7 @@ impl Case {
     pub(crate) fn run(&self, options: &[&str]) -> Result<Observation> {
         let scratch = Scratch::new()?;
         let command = self.command(&scratch, "")?;
-        Agent::start(&scratch, &Command::run(options, command))?.end()
+        let options = [options, OPTIONS.get()].concat();
+        Agent::start(&scratch, &Command::run(&options, command))?.end()
     }
 }

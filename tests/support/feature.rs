@@ -60,6 +60,11 @@ pub(crate) static CHOSEN_ERRNO: Feature = Feature {
     needs: Needs::Linux((5, 18), "bpf_set_retval"),
     probe: || true,
 };
+pub(crate) static IO_URING_DESCRIPTOR: Feature = Feature {
+    name: "descriptor of a connect by io_uring",
+    needs: Needs::Linux((5, 19), "a request that keeps it"),
+    probe: || true,
+};
 /// Only a kernel that somebody has built for one purpose refuses them.
 pub(crate) static FUNCTIONS: Feature = Feature {
     name: "hooks on the kernel's functions",
@@ -82,12 +87,13 @@ pub(crate) static PROGRAMS: Feature = Feature {
 };
 
 /// In the order of the document.
-static ALL: [&Feature; 7] = [
+static ALL: [&Feature; 8] = [
     &REGISTERS,
     &SECCOMP_KILL,
     &DISCONNECTION,
     &CHOSEN_ERRNO,
     &FUNCTIONS,
+    &IO_URING_DESCRIPTOR,
     &ETHERNET,
     &PROGRAMS,
 ];

@@ -44,11 +44,19 @@ impl Pages {
         Self::map(count, 0, file.as_raw_fd())
     }
 
+    /// The same, where a pointer of 32 bits reaches.
+    pub(crate) fn low(count: usize) -> Result<Self> {
+        Self::map_at(0x4000_0000, count, libc::MAP_ANONYMOUS, -1)
+    }
+
     fn map(count: usize, flags: i32, fd: i32) -> Result<Self> {
         // Far from where the kernel and the C library put things by themselves, or a hole would not
         // stay one. Each mapping has a part of its own.
         static NEXT: AtomicUsize = AtomicUsize::new(0x1000_0000_0000);
-        let place = NEXT.fetch_add(1 << 30, Ordering::Relaxed);
+        Self::map_at(NEXT.fetch_add(1 << 30, Ordering::Relaxed), count, flags, fd)
+    }
+
+    fn map_at(place: usize, count: usize, flags: i32, fd: i32) -> Result<Self> {
         let start = with_exposed_provenance_mut(place);
         let protection = libc::PROT_READ | libc::PROT_WRITE;
         let flags = libc::MAP_PRIVATE | libc::MAP_FIXED_NOREPLACE | flags;
@@ -73,13 +81,18 @@ impl Pages {
 
     /// Writes an address into the pages, which makes them present, and returns where it is.
     pub(crate) fn put(&mut self, offset: usize, address: &Sockaddr) -> u64 {
-        let end = offset + address.len();
+        self.put_bytes(offset, &address.bytes)
+    }
+
+    /// The same for any bytes.
+    pub(crate) fn put_bytes(&mut self, offset: usize, bytes: &[u8]) -> u64 {
+        let end = offset + bytes.len();
         assert!(end <= self.count * page_size(), "does not fit");
         // SAFETY: within the mapping, as was just checked.
         let destination = unsafe { self.start.add(offset) };
         // SAFETY: within the mapping too, and nobody else has a pointer into it.
         unsafe {
-            destination.copy_from_nonoverlapping(address.bytes.as_ptr(), address.len());
+            destination.copy_from_nonoverlapping(bytes.as_ptr(), bytes.len());
         }
         self.address(offset)
     }

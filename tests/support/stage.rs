@@ -141,6 +141,23 @@ impl Stage {
         self.write(truth::FILE, &attempt.call(caller, outcome))
     }
 
+    /// Writes down what became of an attempt that was begun in another way.
+    pub(crate) fn settled_via(
+        &self,
+        caller: &Caller,
+        attempt: &Attempt<'_>,
+        address: &Sockaddr,
+        settlement: Settlement,
+    ) -> Result<()> {
+        let fd = attempt.has_fd.then(|| low_half(attempt.fd));
+        self.settle(caller, fd.into(), address, settlement, attempt.via)
+    }
+
+    /// Writes down what becomes of an attempt of this thread that no call explains.
+    pub(crate) fn unexplained(&self, address: &Sockaddr, settlement: Settlement) -> Result<()> {
+        self.settle(&Caller::me(), Value::Null, address, settlement, "unknown")
+    }
+
     /// Writes down what became of an attempt that this thread has begun by a plain call.
     pub(crate) fn settled(
         &self,
@@ -159,6 +176,17 @@ impl Stage {
         address: &Sockaddr,
         settlement: Settlement,
     ) -> Result<()> {
+        self.settle(caller, fd.into(), address, settlement, "syscall")
+    }
+
+    fn settle(
+        &self,
+        caller: &Caller,
+        fd: Value,
+        address: &Sockaddr,
+        settlement: Settlement,
+        via: &str,
+    ) -> Result<()> {
         let mut keys = address.shown.clone();
         let (outcome, errno) = match settlement {
             Settlement::Established => ("established", Some(0)),
@@ -170,7 +198,8 @@ impl Stage {
             ("thread.id", caller.tid.into()),
             ("process.comm", caller.comm.as_str().into()),
             ("process.real_user.id", caller.uid.into()),
-            ("fd", fd.into()),
+            ("fd", fd),
+            ("via", via.into()),
             ("outcome", outcome.into()),
             ("errno", errno.into()),
             (
@@ -240,6 +269,10 @@ pub(crate) struct Attempt<'a> {
     restarts: u32,
     /// Whether it never returns.
     killed: bool,
+    /// How it is made.
+    via: &'static str,
+    /// Whether its event can have a descriptor.
+    has_fd: bool,
 }
 
 impl<'a> Attempt<'a> {
@@ -256,6 +289,8 @@ impl<'a> Attempt<'a> {
             cgroup: None,
             restarts: 0,
             killed: false,
+            via: "syscall",
+            has_fd: true,
         }
     }
 
@@ -272,6 +307,8 @@ impl<'a> Attempt<'a> {
             cgroup: None,
             restarts: 0,
             killed: false,
+            via: "syscall",
+            has_fd: true,
         }
     }
 
@@ -303,6 +340,27 @@ impl<'a> Attempt<'a> {
     pub(crate) fn killed(self) -> Self {
         Self {
             killed: true,
+            ..self
+        }
+    }
+
+    /// Made in another way.
+    pub(crate) fn via(self, via: &'static str) -> Self {
+        Self { via, ..self }
+    }
+
+    /// With a descriptor that nobody can know.
+    pub(crate) fn without_fd(self) -> Self {
+        Self {
+            has_fd: false,
+            ..self
+        }
+    }
+
+    /// The kernel's own copy is what is shown.
+    pub(crate) fn of_the_kernel(self) -> Self {
+        Self {
+            source: self.source.map(|_| "kernel"),
             ..self
         }
     }
@@ -414,8 +472,10 @@ impl<'a> Attempt<'a> {
         set("thread.id", caller.tid.into());
         set("process.comm", caller.comm.as_str().into());
         set("process.real_user.id", caller.uid.into());
-        if self.arguments {
+        if self.arguments && self.has_fd {
             set("fd", low_half(self.fd).into());
+        }
+        if self.arguments {
             set("addrlen", low_half(self.addrlen).into());
         }
         if let Some(source) = self.source {
@@ -434,7 +494,7 @@ impl<'a> Attempt<'a> {
         if let Some(id) = self.cgroup {
             set("cgroup.id", id.into());
         }
-        set("via", "syscall".into());
+        set("via", self.via.into());
         keys
     }
 }
@@ -443,8 +503,13 @@ impl Outcome {
     /// Of a call that was made between these moments and never returned: `ERESTARTSYS` is the last
     /// that the kernel knew of it.
     pub(crate) fn never_returned(before: SystemTime, start: Instant) -> Self {
+        Self::made_since(before, start, truth::ERESTARTSYS)
+    }
+
+    /// Of a call that was made between these moments.
+    pub(crate) fn made_since(before: SystemTime, start: Instant, errno: i32) -> Self {
         Self {
-            errno: truth::ERESTARTSYS,
+            errno,
             before: nanoseconds(before),
             after: wall(),
             took: u64::try_from(start.elapsed().as_nanos()).unwrap_or(u64::MAX),

@@ -77,6 +77,34 @@ fn owned(fd: RawFd) -> io::Result<OwnedFd> {
     Ok(unsafe { OwnedFd::from_raw_fd(fd) })
 }
 
+/// sendto(2); returns the errno.
+pub(crate) fn send_to(fd: RawFd, bytes: &[u8], flags: i32, address: &[u8]) -> i32 {
+    let length = libc::socklen_t::try_from(address.len()).unwrap_or(0);
+    // SAFETY: pointers and lengths are of slices.
+    let sent = unsafe {
+        libc::sendto(
+            fd,
+            bytes.as_ptr().cast(),
+            bytes.len(),
+            flags,
+            address.as_ptr().cast(),
+            length,
+        )
+    };
+    if sent >= 0 {
+        0
+    } else {
+        io::Error::last_os_error().raw_os_error().unwrap_or(0)
+    }
+}
+
+/// getpeername(2) of an internet socket; `None` for any other.
+pub(crate) fn peer(fd: RawFd) -> Option<SocketAddr> {
+    // SAFETY: it is only asked for its peer, and stays the caller's.
+    let socket = unsafe { BorrowedFd::borrow_raw(fd) };
+    rustix::net::getpeername(socket).ok()??.try_into().ok()
+}
+
 /// getsockname(2) of an internet socket; `None` for any other.
 pub(crate) fn local(fd: RawFd) -> Option<SocketAddr> {
     if fd < 0 {

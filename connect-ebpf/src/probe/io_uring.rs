@@ -182,14 +182,6 @@ fn begin(key: u64, request: u64, passed: Passed) {
     };
     call.prepare(id, arguments, known);
     call.killed.set(0);
-    let data = field(request, setting!(offsets.io_kiocb_async_data)).unwrap_or(0_u64);
-    if data != 0 {
-        // Before it is submitted, the kernel has made its copy.
-        call.read_kernels_address(
-            data.wrapping_add(setting!(offsets.io_async_addr).into()),
-            passed.addrlen,
-        );
-    }
     call.read_address(ADDRESS_AT_ENTRY);
     call.comm.set(task::owners_comm());
     let _cgroup = call.cgroup_id();

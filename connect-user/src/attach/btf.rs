@@ -114,8 +114,6 @@ fn layout_in(path: &Path) -> Result<Layout> {
             "io_kiocb",
             "io_cqe",
             "io_connect",
-            "io_async_connect",
-            "io_async_msghdr",
             SUBMIT_REQ,
             SUBMIT_SQE,
             COMPLETE,
@@ -174,14 +172,6 @@ fn offsets(btf: &Btf<'_>) -> Result<Offsets> {
         (Some(cqe), Some(fd)) => cqe + fd,
         _ => 0,
     };
-    // Since connects have always data of their own (6.10), these are filled when a request is
-    // submitted.
-    let prepares = !btf.has("io_async_connect");
-    let io_async_addr = if prepares {
-        io("io_async_msghdr", "addr")
-    } else {
-        0
-    };
     Ok(Offsets {
         task_files: at("task_struct", "files")?,
         files_fdt: at("files_struct", "fdt")?,
@@ -200,12 +190,6 @@ fn offsets(btf: &Btf<'_>) -> Result<Offsets> {
         io_kiocb_opcode: io("io_kiocb", "opcode"),
         io_kiocb_flags: io("io_kiocb", "flags"),
         io_kiocb_fd,
-        io_kiocb_async_data: if io_async_addr != 0 {
-            io("io_kiocb", "async_data")
-        } else {
-            0
-        },
-        io_async_addr,
     })
 }
 
