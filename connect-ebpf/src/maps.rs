@@ -11,7 +11,10 @@ use connect_ebpf::{
     settings::{INFLIGHT_ENTRIES, LINEAGE_ENTRIES, RING_BYTES, Settings},
 };
 
-use crate::inflight::{Call, Key};
+use crate::{
+    inflight::{Call, Key},
+    probe::io_uring,
+};
 
 /// Frozen before the verifier runs; see [`Settings`].
 #[unsafe(no_mangle)]
@@ -45,15 +48,15 @@ pub(crate) static IDENTITIES: LruHashMap<u64, Identity> =
 
 /// Connects of io_uring that are under way, by the address of the kernel's request.
 #[map]
-pub(crate) static REQUESTS: HashMap<u64, Call> = HashMap::with_max_entries(1, 0);
+pub(crate) static REQUESTS: HashMap<io_uring::Key, Call> = HashMap::with_max_entries(1, 0);
 
 /// The request that connects a socket, by the address of its `struct sock`.
 #[map]
-pub(crate) static REQUESTS_BY_SOCKET: HashMap<u64, u64> = HashMap::with_max_entries(1, 0);
+pub(crate) static REQUESTS_BY_SOCKET: HashMap<u64, io_uring::Key> = HashMap::with_max_entries(1, 0);
 
 /// The last request of a process whose socket is not known when it is submitted.
 #[map]
-pub(crate) static REQUESTS_WITHOUT_SOCKET: LruHashMap<u32, u64> =
+pub(crate) static REQUESTS_WITHOUT_SOCKET: LruHashMap<u32, io_uring::Key> =
     LruHashMap::with_max_entries(1024, 0);
 
 /// Where an attempt is put together, as the stack has 512 bytes.

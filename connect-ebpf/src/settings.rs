@@ -21,6 +21,8 @@ pub const LINEAGE_ENTRIES: u32 = 65_536;
 
 /// Name of the hash map of io_uring's connects under way, by the address of the kernel's request.
 pub const REQUESTS_MAP: &str = "REQUESTS";
+/// Capacity of both, in requests.
+pub const REQUESTS_ENTRIES: u32 = 8192;
 /// Name of the hash map from a socket, by the address of its `struct sock`, to the request that
 /// connects it.
 pub const REQUESTS_BY_SOCKET_MAP: &str = "REQUESTS_BY_SOCKET";
@@ -101,6 +103,14 @@ pub struct IoUringLayout {
     pub complete_user_data: u32,
     /// `res` of the same.
     pub complete_res: u32,
+    /// `opcode` of `io_uring_req_failed`; 0 where it is not attached.
+    pub failed_opcode: u32,
+    /// `user_data` of the same.
+    pub failed_user_data: u32,
+    /// `addr` of the same.
+    pub failed_addr: u32,
+    /// `off` of the same, which is `addr2`.
+    pub failed_off: u32,
 }
 
 impl IoUringLayout {
@@ -112,6 +122,10 @@ impl IoUringLayout {
         complete_req: 0,
         complete_user_data: 0,
         complete_res: 0,
+        failed_opcode: 0,
+        failed_user_data: 0,
+        failed_addr: 0,
+        failed_off: 0,
     };
 }
 

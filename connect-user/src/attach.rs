@@ -28,8 +28,8 @@ use connect_ebpf::{
     record::RECORDS_MAP,
     settings::{
         ANY, INFLIGHT_MAP, IoUringLayout, LINEAGE_ENTRIES, LINEAGE_MAP, OUTCOMES_OFF,
-        OUTCOMES_WITH_ERRNO, OUTCOMES_WITHOUT_ERRNO, Offsets, REQUESTS_BY_SOCKET_MAP, REQUESTS_MAP,
-        SETTINGS_GLOBAL, Settings,
+        OUTCOMES_WITH_ERRNO, OUTCOMES_WITHOUT_ERRNO, Offsets, REQUESTS_BY_SOCKET_MAP, REQUESTS_ENTRIES,
+        REQUESTS_MAP, SETTINGS_GLOBAL, Settings,
     },
 };
 use log::Log;
@@ -129,6 +129,12 @@ const IO_URING_PLAIN_HOOKS: [Hook; 2] = [
         at: At::Plain("io_uring", "io_uring_submit_sqe"),
     },
 ];
+
+/// The same for a request that is refused before it is submitted, where there is such a tracepoint.
+const IO_URING_FAILED_PLAIN_HOOK: Hook = Hook {
+    program: "io_uring_req_failed_plain",
+    at: At::Plain("io_uring", "io_uring_req_failed"),
+};
 
 /// Its tracepoint has another name before 6.4.
 const fn io_uring_submit(tracepoint: &'static str) -> Hook {
@@ -259,6 +265,7 @@ impl Attached {
             .chain(&submit)
             .chain(&IO_URING_HOOKS)
             .chain(&IO_URING_PLAIN_HOOKS)
+            .chain([&IO_URING_FAILED_PLAIN_HOOK])
             .chain([&INET_SOCK_SET_STATE, &INET_SOCK_SET_STATE_WITHOUT_ERRNO])
             .chain(&INTERRUPTION_HOOKS)
             .chain(&INTERRUPTION_BY_FUNCTION_HOOKS)
@@ -370,7 +377,12 @@ pub fn attach(tracefs: &Tracefs, plan: Plan<'_>) -> Result<(Attached, Collector)
                 placed.put(&mut object, None, &IO_URING_HOOKS)?;
                 placed.put(&mut object, None, &[io_uring_submit(raw.submit)])?;
             }
-            IoUring::Plain(_) => placed.put(&mut object, None, &IO_URING_PLAIN_HOOKS)?,
+            IoUring::Plain(layout) => {
+                placed.put(&mut object, None, &IO_URING_PLAIN_HOOKS)?;
+                if layout.failed_opcode != 0 {
+                    placed.put(&mut object, None, &[IO_URING_FAILED_PLAIN_HOOK])?;
+                }
+            }
             IoUring::Off(_) => {}
         }
     }
@@ -444,11 +456,11 @@ fn load(plan: Plan<'_>, settings: &Settings) -> Result<Ebpf> {
         )
         .map_max_entries(
             REQUESTS_MAP,
-            or_one(settings.io_uring != 0, capacity.attempts),
+            or_one(settings.io_uring != 0, REQUESTS_ENTRIES),
         )
         .map_max_entries(
             REQUESTS_BY_SOCKET_MAP,
-            or_one(settings.io_uring != 0, capacity.attempts),
+            or_one(settings.io_uring != 0, REQUESTS_ENTRIES),
         )
         .map_max_entries(
             LINEAGE_MAP,

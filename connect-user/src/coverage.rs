@@ -135,13 +135,22 @@ fn io_uring(survey: &Survey, means: &Means) -> Cow<'static, str> {
             raw.submit
         )
         .into(),
-        IoUring::Plain(layout) if layout.complete_req == 0 => {
-            "seen: io_uring:io_uring_submit_sqe, io_uring:io_uring_complete; requests of one ring are \
-             told apart by their user_data only"
-                .into()
-        }
-        IoUring::Plain(_) => {
-            "seen: io_uring:io_uring_submit_sqe, io_uring:io_uring_complete".into()
+        IoUring::Plain(layout) => {
+            let failed = if layout.failed_opcode == 0 {
+                ""
+            } else {
+                ", io_uring:io_uring_req_failed"
+            };
+            let apart = if layout.complete_req == 0 {
+                "; requests of one ring are told apart by their user_data only"
+            } else {
+                ""
+            };
+            format!(
+                "seen: io_uring:io_uring_submit_sqe, io_uring:io_uring_complete{failed}{apart}; without \
+                 descriptor"
+            )
+            .into()
         }
     }
 }

@@ -54,14 +54,14 @@ const CQE_RESULT: u64 = 8;
 fn io_uring_submit(ctx: RawTracePointContext) {
     let request: u64 = ctx.arg(0);
     if read::<u8>(request, setting!(offsets.io_kiocb_opcode).into()) == Some(CONNECT) {
-        submit(request, request);
+        submit(Key::of(request), request);
     }
 }
 
 #[raw_tracepoint(tracepoint = "io_uring_complete")]
 fn io_uring_complete(ctx: RawTracePointContext) {
     let request: u64 = ctx.arg(1);
-    complete(request, || {
+    complete(Key::of(request), || {
         if setting!(io_uring_complete_cqe) != 0 {
             read(ctx.arg(2), CQE_RESULT)
         } else {
@@ -81,7 +81,7 @@ fn io_uring_req_failed(ctx: RawTracePointContext) {
     let fd: Option<i32> = read(sqe, SQE_FD);
     let is_fixed = read::<u8>(sqe, SQE_FLAGS).is_some_and(|flags| u64::from(flags) & FIXED_FILE != 0);
     begin(
-        request,
+        Key::of(request),
         request,
         Passed::new(fd, is_fixed, read(sqe, SQE_ADDR), read(sqe, SQE_ADDR2)),
     );
@@ -93,25 +93,74 @@ fn io_uring_submit_plain(ctx: TracePointContext) {
         && let Some(request) = plain(&ctx, setting!(io_uring_layout.submit_req))
     {
         let key = if setting!(io_uring_layout.complete_req) != 0 {
-            request
+            Some(Key::of(request))
         } else {
-            plain(&ctx, setting!(io_uring_layout.submit_user_data)).unwrap_or(0)
+            Key::by_user_data(&ctx, setting!(io_uring_layout.submit_user_data))
         };
-        submit(key, request);
+        if let Some(key) = key {
+            submit(key, request);
+        }
+    }
+}
+
+#[tracepoint(category = "io_uring", name = "io_uring_req_failed")]
+fn io_uring_req_failed_plain(ctx: TracePointContext) {
+    if plain::<u8>(&ctx, setting!(io_uring_layout.failed_opcode)) == Some(CONNECT)
+        && let Some(key) = Key::by_user_data(&ctx, setting!(io_uring_layout.failed_user_data))
+    {
+        let passed = Passed::new(
+            None,
+            false,
+            plain(&ctx, setting!(io_uring_layout.failed_addr)),
+            plain(&ctx, setting!(io_uring_layout.failed_off)),
+        );
+        begin(key, 0, passed);
     }
 }
 
 #[tracepoint(category = "io_uring", name = "io_uring_complete")]
 fn io_uring_complete_plain(ctx: TracePointContext) {
     let key = if setting!(io_uring_layout.complete_req) != 0 {
-        setting!(io_uring_layout.complete_req)
+        plain(&ctx, setting!(io_uring_layout.complete_req)).map(Key::of)
     } else {
-        setting!(io_uring_layout.complete_user_data)
+        Key::by_user_data(&ctx, setting!(io_uring_layout.complete_user_data))
     };
-    if let Some(key) = plain(&ctx, key) {
+    if let Some(key) = key {
         complete(key, || plain(&ctx, setting!(io_uring_layout.complete_res)));
     }
 }
+
+/// Which request: what its completion shows of it.
+#[derive(Clone, Copy)]
+#[repr(C)]
+pub(crate) struct Key {
+    /// Its address; or its ring's, where completions do not show that.
+    request: u64,
+    /// 0; or what the caller calls it.
+    user_data: u64,
+}
+
+impl Key {
+    #[inline(always)]
+    const fn of(request: u64) -> Self {
+        Self {
+            request,
+            user_data: 0,
+        }
+    }
+
+    /// Of the context of a plain tracepoint, all of which begin with the ring.
+    #[inline(always)]
+    fn by_user_data(ctx: &TracePointContext, offset: u32) -> Option<Self> {
+        Some(Self {
+            request: plain(ctx, CONTEXT_RING)?,
+            user_data: plain(ctx, offset)?,
+        })
+    }
+}
+
+/// `ctx` of every plain tracepoint.
+const CONTEXT_RING: u32 = 8;
 
 /// What was passed.
 struct Passed {
@@ -143,7 +192,7 @@ impl Passed {
 }
 
 #[inline(always)]
-fn submit(key: u64, request: u64) {
+fn submit(key: Key, request: u64) {
     let flags: u64 = field(request, setting!(offsets.io_kiocb_flags)).unwrap_or(0);
     let fd: Option<i32> = field(request, setting!(offsets.io_kiocb_fd));
     begin(
@@ -159,7 +208,7 @@ fn submit(key: u64, request: u64) {
 }
 
 #[inline(always)]
-fn begin(key: u64, request: u64, passed: Passed) {
+fn begin(key: Key, request: u64, passed: Passed) {
     let id = task::current();
     if !filter::owner(id) {
         return;
@@ -191,7 +240,7 @@ fn begin(key: u64, request: u64, passed: Passed) {
     call.is_about(if passed.known_fd != 0 {
         socket::of(passed.fd)
     } else {
-        socket::of_file(read(request, 0).unwrap_or(0))
+        read(request, 0).and_then(socket::of_file)
     });
     let sk = call.sk.get();
     if sk == 0 {
@@ -204,7 +253,7 @@ fn begin(key: u64, request: u64, passed: Passed) {
 }
 
 #[inline(always)]
-fn complete(key: u64, result: impl FnOnce() -> Option<i32>) {
+fn complete(key: Key, result: impl FnOnce() -> Option<i32>) {
     let Some(call) = existing(key) else {
         return;
     };
@@ -254,19 +303,19 @@ pub(crate) fn request_on(id: TaskId, sk: u64) -> Option<&'static Call> {
 }
 
 #[inline(always)]
-fn under_way(key: u64) -> Option<&'static Call> {
+fn under_way(key: Key) -> Option<&'static Call> {
     existing(key).filter(|call| call.active.get() != 0)
 }
 
 #[inline(always)]
-fn existing(key: u64) -> Option<&'static Call> {
+fn existing(key: Key) -> Option<&'static Call> {
     let call = REQUESTS.get_ptr(&key)?;
     // SAFETY: the pointer is the map's own. The kernel works on a request in one place at a time.
     unsafe { call.as_ref() }
 }
 
 #[inline(always)]
-fn existing_or_new(key: u64) -> Option<&'static Call> {
+fn existing_or_new(key: Key) -> Option<&'static Call> {
     if let Some(call) = existing(key) {
         return Some(call);
     }

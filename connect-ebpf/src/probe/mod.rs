@@ -3,7 +3,7 @@
 mod function;
 mod handshake;
 pub(crate) mod interruption;
-mod io_uring;
+pub(crate) mod io_uring;
 mod lifetime;
 mod lineage;
 mod syscall;

@@ -128,6 +128,11 @@ fn io_uring(tracefs: &Tracefs, layout: Option<&Layout>) -> IoUring {
         tracepoint_format::offset(tracefs, "io_uring", name, field)
             .map_err(|error| format!("{error:#}"))
     };
+    let failed = |field| offset("io_uring_req_failed", field).unwrap_or(0);
+    let has_failed = ["opcode", "user_data", "addr", "off"]
+        .into_iter()
+        .all(|field| failed(field) != 0);
+    let failed = |field| if has_failed { failed(field) } else { 0 };
     let plain = || {
         Ok(IoUringLayout {
             submit_req: offset("io_uring_submit_sqe", "req")?,
@@ -136,6 +141,10 @@ fn io_uring(tracefs: &Tracefs, layout: Option<&Layout>) -> IoUring {
             complete_req: offset("io_uring_complete", "req").unwrap_or(0),
             complete_user_data: offset("io_uring_complete", "user_data")?,
             complete_res: offset("io_uring_complete", "res")?,
+            failed_opcode: failed("opcode"),
+            failed_user_data: failed("user_data"),
+            failed_addr: failed("addr"),
+            failed_off: failed("off"),
         })
     };
     match plain() {

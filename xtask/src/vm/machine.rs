@@ -168,14 +168,19 @@ fn qemu(kernel: &Kernel, initrd: &Path, console: &Path) -> Command {
         // Both processors in one thread: with one each, a kernel that changes its own code, as it
         // does whenever a tracepoint is attached, sometimes waits for the other for ever.
         .args(["-accel", "tcg,thread=single", "-smp", "2"])
-        .args(["-cpu", "max", "-m", "1024", "-nodefaults", "-no-reboot"])
+        .args(["-cpu", "max", "-m", "1536", "-nodefaults", "-no-reboot"])
         .args(["-display", "none", "-monitor", "none"])
         .arg("-kernel")
         .arg(&kernel.image)
         .arg("-initrd")
         .arg(initrd)
-        // A panic ends the machine. Mitigations are expensive when emulated.
-        .args(["-append", "console=ttyS0 quiet panic=-1 mitigations=off"])
+        // A panic ends the machine. Mitigations are expensive when emulated. And where the kernel may
+        // preempt BPF programs (7.0), which it then does not run for whoever comes next, it does so at
+        // every tick: our programs take a great many ticks of an emulated processor.
+        .args([
+            "-append",
+            "console=ttyS0 quiet panic=-1 mitigations=off preempt=lazy",
+        ])
         .arg("-serial")
         .arg(format!("file:{}", console.display()))
         .args(["-serial", "stdio"])
