@@ -408,16 +408,22 @@ pub fn attach(tracefs: &Tracefs, plan: Plan<'_>) -> Result<(Attached, Collector)
     let losses = PerCpuArray::try_from(take(&mut object, LOSSES_MAP)?)?;
     let lineage = HashMap::try_from(take(&mut object, LINEAGE_MAP)?)?;
     let attempts = HashMap::try_from(take(&mut object, ATTEMPTS_MAP)?)?;
-    let exit = if means.hooks == Hooks::Function {
-        SYS_CONNECT_EXIT
-    } else {
-        SYS_EXIT_CONNECT
-    };
-    let exit_program = program(&mut object, exit.program)?
-        .fd()?
-        .as_fd()
-        .as_raw_fd();
-    let collector = Collector::new(records, losses, attempts, exit_program)?;
+    // Those without which there is no record.
+    let mut programs = Vec::new();
+    for hook in &placed.hooks {
+        let is_missed = match hook.at {
+            At::Plain("syscalls", _) => *hook == SYS_EXIT_CONNECT,
+            At::Plain(category, _) => category == "io_uring",
+            At::Raw(name) => name.starts_with("io_uring"),
+            At::Exit(_) => true,
+            At::Entry(_) => false,
+        };
+        if is_missed {
+            let program = program(&mut object, hook.program)?;
+            programs.push(program.fd()?.as_fd().as_raw_fd());
+        }
+    }
+    let collector = Collector::new(records, losses, attempts, programs)?;
     let attached = Attached {
         object,
         links: placed.links,

@@ -55,8 +55,8 @@ pub struct Collector {
     ring: AsyncFd<RingBuf<MapData>>,
     losses: PerCpuArray<MapData, u64>,
     attempts: HashMap<MapData, u64, Attempt>,
-    /// Program whose missed runs are missed calls.
-    exit_program: RawFd,
+    /// Programs whose missed runs may be missed calls.
+    programs: Vec<RawFd>,
     /// What [`Self::losses`] has told so far.
     told: Vec<(Loss, u64)>,
 }
@@ -71,7 +71,7 @@ impl Collector {
         ring: RingBuf<MapData>,
         losses: PerCpuArray<MapData, u64>,
         attempts: HashMap<MapData, u64, Attempt>,
-        exit_program: RawFd,
+        programs: Vec<RawFd>,
     ) -> Result<Self> {
         #[expect(
             unsafe_code,
@@ -85,7 +85,7 @@ impl Collector {
             ring,
             losses,
             attempts,
-            exit_program,
+            programs,
             told: Vec::new(),
         })
     }
@@ -134,7 +134,7 @@ impl Collector {
                 .context("cannot read the loss counters")?;
             totals.push((Loss::Kernel(loss), counts.iter().sum()));
         }
-        totals.push((Loss::HookMissed, missed_runs(self.exit_program)));
+        totals.push((Loss::HookMissed, self.programs.iter().copied().map(missed_runs).sum::<u64>()));
         let new = totals
             .iter()
             .enumerate()

@@ -65,6 +65,12 @@ pub(crate) static IO_URING_DESCRIPTOR: Feature = Feature {
     needs: Needs::Linux((5, 19), "a request that keeps it"),
     probe: || true,
 };
+/// Before, the kernel tells of no such request, only of its completion.
+pub(crate) static IO_URING_REFUSED: Feature = Feature {
+    name: "connect by io_uring that is refused before it is submitted",
+    needs: Needs::Linux((5, 19), "io_uring_req_failed"),
+    probe: || true,
+};
 /// Only a kernel that somebody has built for one purpose refuses them.
 pub(crate) static FUNCTIONS: Feature = Feature {
     name: "hooks on the kernel's functions",
@@ -87,13 +93,14 @@ pub(crate) static PROGRAMS: Feature = Feature {
 };
 
 /// In the order of the document.
-static ALL: [&Feature; 8] = [
+static ALL: [&Feature; 9] = [
     &REGISTERS,
     &SECCOMP_KILL,
     &DISCONNECTION,
     &CHOSEN_ERRNO,
     &FUNCTIONS,
     &IO_URING_DESCRIPTOR,
+    &IO_URING_REFUSED,
     &ETHERNET,
     &PROGRAMS,
 ];
@@ -127,6 +134,12 @@ fn functions() -> bool {
         })
     });
     *FOUND
+}
+
+/// Whether the kernel may preempt our programs, and then does not run them for whoever comes next:
+/// rare, but not where processors are emulated. What is missed is counted.
+pub(crate) fn may_miss() -> bool {
+    env::var_os(STOCK).is_some() && kernel_version().is_ok_and(|own| own >= (7, 0))
 }
 
 /// By how much anything may take longer here.

@@ -132,7 +132,7 @@ impl Verdict {
             "{} calls are too deep, and lost are {counted:?}",
             lost.len()
         );
-        compare::exact(kept, connects)?;
+        compare::exact(kept, connects, 0)?;
         self.assert_moments(|call| !is_lost(call))?;
         self.assert_every_return()
     }
