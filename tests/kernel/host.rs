@@ -62,7 +62,7 @@ fn assert_exact_among_others(observation: &Observation) -> Result<()> {
             events.push(event);
         }
     }
-    compare::exact(&observation.truth, events)
+    compare::exact(&observation.truth, events, observation.missed())
 }
 
 fn trace(case: &Case) -> Result<()> {

@@ -207,7 +207,7 @@ impl Observation {
     }
 
     /// How many calls and outcomes the agent says that it may have missed, where that cannot be helped.
-    fn missed(&self) -> u64 {
+    pub(crate) fn missed(&self) -> u64 {
         MISSED
             .iter()
             .filter_map(|&reason| self.lost.get(reason))
