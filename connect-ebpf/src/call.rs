@@ -71,8 +71,7 @@ pub(crate) fn exit(
     Return { ret, at_ns, via }: Return,
     arguments: impl FnOnce() -> Option<Arguments>,
 ) {
-    let call =
-        inflight::under_way(id.tid).or_else(|| unseen_entry(ctx, id, via, arguments()));
+    let call = inflight::under_way(id.tid).or_else(|| unseen_entry(ctx, id, via, arguments()));
     let Some(call) = call else {
         return;
     };

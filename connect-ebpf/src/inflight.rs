@@ -360,5 +360,9 @@ fn read_address(addrlen: i32, read: impl FnOnce(u32) -> i64) -> u64 {
     if length > ADDRESS_MAX as u32 {
         return 0;
     }
-    if read(length) == 0 { u64::from(length) } else { 0 }
+    if read(length) == 0 {
+        u64::from(length)
+    } else {
+        0
+    }
 }

@@ -215,7 +215,8 @@ impl Settings {
     };
 }
 
-const _: () = assert!(size_of::<Settings>() == 72 + size_of::<IoUringLayout>() + size_of::<Offsets>());
+const _: () =
+    assert!(size_of::<Settings>() == 72 + size_of::<IoUringLayout>() + size_of::<Offsets>());
 
 #[cfg(feature = "user")]
 #[expect(

@@ -25,10 +25,9 @@ pub fn check() -> Result<ExitCode> {
 
     let mut requirements = requirements();
     let tracefs = preflight::mounted_tracefs();
-    let survey = tracefs.as_ref().map_or_else(
-        || Survey::unknown("tracefs is not mounted now"),
-        Survey::of,
-    );
+    let survey = tracefs
+        .as_ref()
+        .map_or_else(|| Survey::unknown("tracefs is not mounted now"), Survey::of);
     let functions = match &tracefs {
         Some(tracefs) => attach::try_functions(tracefs, &survey)
             .unwrap_or_else(|error| Functions::Refused(format!("{error:#}"))),

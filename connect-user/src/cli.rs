@@ -153,10 +153,6 @@ pub enum Label {
 
 /// What to observe, for how long, and how to show it.
 #[derive(Debug, Args)]
-#[expect(
-    clippy::struct_excessive_bools,
-    reason = "each is a flag that can be typed"
-)]
 pub struct Options {
     /// How to write events.
     #[arg(long, value_enum, default_value_t = Format::Table, value_name = "FORMAT")]

@@ -134,7 +134,10 @@ impl Collector {
                 .context("cannot read the loss counters")?;
             totals.push((Loss::Kernel(loss), counts.iter().sum()));
         }
-        totals.push((Loss::HookMissed, self.programs.iter().copied().map(missed_runs).sum::<u64>()));
+        totals.push((
+            Loss::HookMissed,
+            self.programs.iter().copied().map(missed_runs).sum::<u64>(),
+        ));
         let new = totals
             .iter()
             .enumerate()

@@ -149,7 +149,10 @@ fn unexplained(stage: &Stage) -> Result<()> {
     let mut low = Low::new()?;
     for way in [Way::Direct, Way::Socketcall] {
         let client = tcp()?;
-        ensure!(low.connect(way, client.as_raw_fd(), &address)? == 0, "not connected");
+        ensure!(
+            low.connect(way, client.as_raw_fd(), &address)? == 0,
+            "not connected"
+        );
         stage.unexplained(&address, Settlement::Established)?;
         let refused = tcp()?;
         let refusing = loopback(9);

@@ -1,16 +1,11 @@
 //! Connects that io_uring makes: by the caller, by a thread of its own, one after another, cancelled.
 
-use std::{
-    net::TcpListener,
-    os::fd::AsRawFd,
-    ptr,
-};
+use std::{net::TcpListener, os::fd::AsRawFd, ptr};
 
 use anyhow::{Result, anyhow, bail, ensure};
 use io_uring::{opcode, squeue::Flags, types::Fd};
 use libc::{
-    EBADF, ECANCELED, ECONNREFUSED, EFAULT, EINPROGRESS, ENOTSOCK, SOCK_NONBLOCK,
-    SOCK_STREAM,
+    EBADF, ECANCELED, ECONNREFUSED, EFAULT, EINPROGRESS, ENOTSOCK, SOCK_NONBLOCK, SOCK_STREAM,
 };
 
 use crate::support::{
@@ -134,9 +129,7 @@ fn registered(stage: &Stage) -> Result<()> {
         let mut ring = Ring::new()?;
         let files = [tcp()?, tcp()?];
         ring.register(&files.each_ref().map(AsRawFd::as_raw_fd))?;
-        for (index, (address, errno)) in
-            (0..).zip([(&address, 0), (&loopback(9), ECONNREFUSED)])
-        {
+        for (index, (address, errno)) in (0..).zip([(&address, 0), (&loopback(9), ECONNREFUSED)]) {
             ring.push(connect_registered(index, address), flags, 7)?;
             ring.submit()?;
             expect(ring.errno_of(7)?, errno)?;
@@ -159,7 +152,12 @@ fn not_blocking(stage: &Stage) -> Result<()> {
         let client = not_blocking()?;
         let errno = ring.connect(stage, &client, address, Flags::empty())?;
         if errno == EINPROGRESS {
-            stage.settled_via(&ring.caller, &attempt(&client, address), address, settlement)?;
+            stage.settled_via(
+                &ring.caller,
+                &attempt(&client, address),
+                address,
+                settlement,
+            )?;
         }
     }
     Ok(())
@@ -206,7 +204,10 @@ fn bad_arguments(stage: &Stage) -> Result<()> {
     stage.record(&unreadable, &ring.caller, &ring.outcome(EFAULT))?;
     // No descriptor, and none of a socket.
     if IO_URING_REFUSED.missing().is_none() {
-        expect(ring.connect(stage, &Closed, &address, Flags::empty())?, EBADF)?;
+        expect(
+            ring.connect(stage, &Closed, &address, Flags::empty())?,
+            EBADF,
+        )?;
     }
     let (reader, _writer) = std::io::pipe()?;
     expect(

@@ -22,6 +22,7 @@ mod support;
 
 mod blocked;
 mod children;
+mod compat;
 mod differential;
 mod errno;
 mod exec;
@@ -35,20 +36,19 @@ mod inflight;
 mod interrupted;
 mod io_uring;
 mod ipv6;
-mod compat;
-mod rewritten;
-mod unexplained;
 mod lengths;
 mod lineage;
 mod names;
 mod netlink;
 mod pages;
 mod pointers;
+mod rewritten;
 mod seccomp;
 mod stalled_reader;
 mod tcp;
 mod threads;
 mod udp;
+mod unexplained;
 mod unix;
 mod unspec;
 
@@ -104,20 +104,14 @@ const CASES: [&[Case]; 37] = [
 ];
 
 /// Cases that must come to the same when the tracepoints of the system call are not there.
-const BY_FUNCTIONS: [&[Case]; 14] = [
+const BY_FUNCTIONS: [&[Case]; 8] = [
     children::CASES,
     exec::CASES,
-    families::CASES,
-    handshake::abandoned::CASES,
-    handshake::identity::CASES,
     handshake::settled::CASES,
-    io_uring::CASES,
-    ipv6::CASES,
+    interrupted::CASES,
     lengths::CASES,
     pages::CASES,
     tcp::CASES,
-    threads::CASES,
-    udp::CASES,
     unix::CASES,
 ];
 

@@ -22,6 +22,7 @@
 mod support;
 
 mod agent;
+mod coverage;
 mod deploy;
 mod exact;
 mod http;
@@ -56,6 +57,7 @@ const TESTS: &[(&str, Test)] = &[
     ("names_without_end_stay_at_the_cap", labels::names),
     ("a_port_scan_stays_at_the_cap", labels::ports),
     ("hostile_labels_survive_prometheus", labels::hostile),
+    ("what_is_seen_is_said_alike_everywhere", coverage::agrees),
     ("unused_series_go_away", labels::ttl),
     ("the_agents_own_port_takes_no_series", labels::own_port),
     ("promtool_has_nothing_to_say", promtool::check),

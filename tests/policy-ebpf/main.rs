@@ -1,9 +1,14 @@
-//! A policy that refuses connect(2): what a test attaches to a cgroup of its own.
+//! A policy that refuses connect(2): what a test attaches to a cgroup of its own. And programs that do
+//! nothing, to which the cost of others is compared.
 
 #![no_std]
 #![no_main]
 
-use aya_ebpf::{helpers::bpf_set_retval, macros::cgroup_sock_addr, programs::SockAddrContext};
+use aya_ebpf::{
+    helpers::bpf_set_retval,
+    macros::{cgroup_sock_addr, tracepoint},
+    programs::{SockAddrContext, TracePointContext},
+};
 
 /// What a program returns to refuse the call. Unless it says otherwise, the errno is `EPERM`.
 const REFUSE: i32 = 0;
@@ -26,6 +31,16 @@ fn address_in_use(_ctx: SockAddrContext) -> i32 {
     }
     REFUSE
 }
+
+/// Does nothing.
+#[tracepoint(category = "syscalls", name = "sys_enter_connect")]
+#[expect(clippy::missing_const_for_fn, reason = "the kernel calls it")]
+fn empty_enter(_ctx: TracePointContext) {}
+
+/// Does nothing.
+#[tracepoint(category = "syscalls", name = "sys_exit_connect")]
+#[expect(clippy::missing_const_for_fn, reason = "the kernel calls it")]
+fn empty_exit(_ctx: TracePointContext) {}
 
 /// The helpers are for GPL-compatible programs.
 #[unsafe(link_section = "license")]

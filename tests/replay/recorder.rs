@@ -9,7 +9,7 @@ use std::{
 use clap::Parser as _;
 use connect_ebpf::record::KIND_OUTCOME;
 use connect_observer::{
-    attach::{Attached, Plan, Scope, attach, Survey},
+    attach::{Attached, Plan, Scope, Survey, attach},
     cli::{self, Cli},
     collect::Collector,
     metrics, preflight,

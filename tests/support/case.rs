@@ -31,6 +31,11 @@ thread_local! {
     static OPTIONS: Cell<&'static [&'static str]> = const { Cell::new(&[]) };
 }
 
+/// These options, and those of this test.
+pub(crate) fn with_own<'a>(options: &[&'a str]) -> Vec<&'a str> {
+    [options, OPTIONS.get()].concat()
+}
+
 pub(crate) struct Case {
     /// What is true when the test passes.
     pub(crate) name: &'static str,
@@ -85,7 +90,11 @@ impl Case {
     }
 
     pub(crate) fn trial(&'static self) -> Trial {
-        self.trial_with(self.name.to_owned(), &[], self.needs.and_then(Feature::missing))
+        self.trial_with(
+            self.name.to_owned(),
+            &[],
+            self.needs.and_then(Feature::missing).as_deref(),
+        )
     }
 
     /// The same test once more, by the kernel's functions instead of the tracepoints.
@@ -94,7 +103,9 @@ impl Case {
         self.trial_with(
             format!("{}_by_functions", self.name),
             &["--hooks", "function"],
-            missing.or_else(|| self.needs.and_then(Feature::missing)),
+            missing
+                .or_else(|| self.needs.and_then(Feature::missing))
+                .as_deref(),
         )
     }
 
@@ -102,9 +113,9 @@ impl Case {
         &'static self,
         name: String,
         options: &'static [&'static str],
-        missing: Option<String>,
+        missing: Option<&str>,
     ) -> Trial {
-        if let Some(missing) = &missing {
+        if let Some(missing) = missing {
             eprintln!("skipped {name}: {missing}");
         }
         let trial = Trial::test(name, move || {
@@ -144,7 +155,6 @@ impl Case {
     pub(crate) fn run(&self, options: &[&str]) -> Result<Observation> {
         let scratch = Scratch::new()?;
         let command = self.command(&scratch, "")?;
-        let options = [options, OPTIONS.get()].concat();
-        Agent::start(&scratch, &Command::run(&options, command))?.end()
+        Agent::start(&scratch, &Command::run(&with_own(options), command))?.end()
     }
 }

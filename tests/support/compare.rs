@@ -80,11 +80,7 @@ pub(crate) fn exact<'a>(
 }
 
 /// The calls of a thread without those that have no event, as long as some are missed.
-fn without_missed<'a>(
-    calls: Vec<&'a Call>,
-    events: &[&Event],
-    missed: &mut u64,
-) -> Vec<&'a Call> {
+fn without_missed<'a>(calls: Vec<&'a Call>, events: &[&Event], missed: &mut u64) -> Vec<&'a Call> {
     let mut kept: Vec<&Call> = Vec::new();
     for call in calls {
         let is_event = events

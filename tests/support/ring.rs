@@ -23,7 +23,7 @@ use super::{
 
 /// A ring, and since when it is asked for something.
 pub(crate) struct Ring {
-    ring: IoUring,
+    queues: IoUring,
     /// Who submits.
     pub(crate) caller: Caller,
     since: (SystemTime, Instant),
@@ -33,7 +33,7 @@ impl Ring {
     /// One whose caller submits.
     pub(crate) fn new() -> Result<Self> {
         Ok(Self {
-            ring: IoUring::new(64).context("no io_uring")?,
+            queues: IoUring::new(64).context("no io_uring")?,
             caller: Caller::me(),
             since: (SystemTime::now(), Instant::now()),
         })
@@ -56,7 +56,7 @@ impl Ring {
         })?;
         let tid = thread.file_name().to_string_lossy().parse()?;
         Ok(Self {
-            ring,
+            queues: ring,
             caller: Caller { tid, ..me },
             since: (SystemTime::now(), Instant::now()),
         })
@@ -64,14 +64,14 @@ impl Ring {
 
     /// `IORING_REGISTER_FILES`
     pub(crate) fn register(&self, files: &[RawFd]) -> Result<()> {
-        self.ring.submitter().register_files(files)?;
+        self.queues.submitter().register_files(files)?;
         Ok(())
     }
 
     /// Queues a request; it is submitted by [`Self::submit`].
     pub(crate) fn push(&mut self, entry: squeue::Entry, flags: Flags, number: u64) -> Result<()> {
         let entry = entry.flags(flags).user_data(number);
-        let mut queue = self.ring.submission();
+        let mut queue = self.queues.submission();
         // SAFETY: what the entry points to lives until its completion has been taken, as every caller
         // waits for it.
         unsafe { queue.push(&entry) }.context("no room in the queue")?;
@@ -81,13 +81,13 @@ impl Ring {
     /// Submits what is queued, from now on.
     pub(crate) fn submit(&mut self) -> Result<()> {
         self.since = (SystemTime::now(), Instant::now());
-        self.ring.submit()?;
+        self.queues.submit()?;
         Ok(())
     }
 
     /// Submits what is queued, beside what is under way.
-    pub(crate) fn submit_more(&mut self) -> Result<()> {
-        self.ring.submit()?;
+    pub(crate) fn submit_more(&self) -> Result<()> {
+        self.queues.submit()?;
         Ok(())
     }
 
@@ -95,9 +95,9 @@ impl Ring {
     pub(crate) fn take(&mut self, count: usize) -> Result<Vec<(u64, i32)>> {
         let mut taken = Vec::new();
         while taken.len() < count {
-            self.ring.submit_and_wait(1)?;
+            self.queues.submit_and_wait(1)?;
             taken.extend(
-                self.ring
+                self.queues
                     .completion()
                     .map(|completion| (completion.user_data(), completion.result())),
             );
@@ -131,7 +131,10 @@ impl Ring {
     /// Waits for the one request that is under way.
     pub(crate) fn errno_of(&mut self, number: u64) -> Result<i32> {
         let (found, result) = self.take(1)?[0];
-        ensure!(found == number, "request {found} and not {number} is completed");
+        ensure!(
+            found == number,
+            "request {found} and not {number} is completed"
+        );
         Ok(result.min(0).saturating_neg())
     }
 }

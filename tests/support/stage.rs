@@ -149,8 +149,13 @@ impl Stage {
         address: &Sockaddr,
         settlement: Settlement,
     ) -> Result<()> {
-        let fd = attempt.has_fd.then(|| low_half(attempt.fd));
-        self.settle(caller, fd.into(), address, settlement, attempt.via)
+        self.settle(
+            caller,
+            attempt.shown_fd.into(),
+            address,
+            settlement,
+            attempt.via,
+        )
     }
 
     /// Writes down what becomes of an attempt of this thread that no call explains.
@@ -271,8 +276,8 @@ pub(crate) struct Attempt<'a> {
     killed: bool,
     /// How it is made.
     via: &'static str,
-    /// Whether its event can have a descriptor.
-    has_fd: bool,
+    /// The descriptor that its event must show.
+    shown_fd: Option<i32>,
 }
 
 impl<'a> Attempt<'a> {
@@ -290,7 +295,7 @@ impl<'a> Attempt<'a> {
             restarts: 0,
             killed: false,
             via: "syscall",
-            has_fd: true,
+            shown_fd: Some(socket.as_raw_fd()),
         }
     }
 
@@ -308,7 +313,7 @@ impl<'a> Attempt<'a> {
             restarts: 0,
             killed: false,
             via: "syscall",
-            has_fd: true,
+            shown_fd: Some(low_half(fd)),
         }
     }
 
@@ -352,7 +357,7 @@ impl<'a> Attempt<'a> {
     /// With a descriptor that nobody can know.
     pub(crate) fn without_fd(self) -> Self {
         Self {
-            has_fd: false,
+            shown_fd: None,
             ..self
         }
     }
@@ -472,10 +477,10 @@ impl<'a> Attempt<'a> {
         set("thread.id", caller.tid.into());
         set("process.comm", caller.comm.as_str().into());
         set("process.real_user.id", caller.uid.into());
-        if self.arguments && self.has_fd {
-            set("fd", low_half(self.fd).into());
-        }
         if self.arguments {
+            if let Some(fd) = self.shown_fd {
+                set("fd", fd.into());
+            }
             set("addrlen", low_half(self.addrlen).into());
         }
         if let Some(source) = self.source {

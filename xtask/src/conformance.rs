@@ -55,7 +55,7 @@ pub(crate) struct Args {
 pub(crate) fn run(args: &Args) -> Result<()> {
     let results = Results::new()?;
     say("running the conformance tests");
-    let mut tests = test::cargo_test()?;
+    let mut tests = test::cargo_test("test")?;
     tests
         .args(["-p", "connect-user", "--test", "kernel"])
         .args(["--", "conformance"]);

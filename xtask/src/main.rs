@@ -5,6 +5,7 @@
 mod audit;
 mod build;
 mod conformance;
+mod cost;
 mod fuzz;
 mod lint;
 mod picture;
@@ -55,6 +56,8 @@ enum Command {
     Vm(vm::Args),
     /// Run the conformance tests as root and write docs/conformance.md from what they find
     Conformance(conformance::Args),
+    /// Measure what the hooks cost: ratios of operations with and without them
+    Cost(cost::Args),
     /// Check format, lints and documentation, also of the kernel object
     Lint,
     /// Draw the README's picture from a real run
@@ -81,6 +84,7 @@ fn dispatch(cli: Cli) -> Result<ExitCode> {
         Command::Test(args) => return test::run(&args),
         Command::Vm(args) => return vm::run(&args),
         Command::Conformance(args) => conformance::run(&args)?,
+        Command::Cost(args) => cost::run(&args)?,
         Command::Lint => lint::run()?,
         Command::Picture => picture::run()?,
         Command::Audit => audit::run()?,

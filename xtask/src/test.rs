@@ -45,7 +45,7 @@ const fn same(name: &'static str) -> Package {
 /// Starts the tests that load the kernel object as root, the others as they are. cargo calls it
 /// with the path of the test and its arguments.
 const RUNNER: &str = r#"case "${0##*/}" in
-cli-*|kernel-*|metrics-*) exec sudo -E env PATH="$PATH" "$0" "$@" ;;
+cli-*|cost-*|kernel-*|metrics-*) exec sudo -E env PATH="$PATH" "$0" "$@" ;;
 *) exec "$0" "$@" ;;
 esac"#;
 
@@ -56,7 +56,7 @@ pub(crate) struct Args {
 }
 
 pub(crate) fn run(args: &Args) -> Result<ExitCode> {
-    let mut cargo = cargo_test()?;
+    let mut cargo = cargo_test("test")?;
     lint::run()?;
 
     say("running the tests");
@@ -100,8 +100,8 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode> {
     })
 }
 
-/// `cargo test`, with everything that the tests need; those that load the kernel object run as root.
-pub(crate) fn cargo_test() -> Result<Command> {
+/// `cargo test` or `cargo bench`, with everything that they need; what loads the kernel object runs as root.
+pub(crate) fn cargo_test(what: &str) -> Result<Command> {
     let is_root = is_root()?;
     if !is_root {
         // Now, as a question for the password would be lost in the output of the tests.
@@ -110,7 +110,10 @@ pub(crate) fn cargo_test() -> Result<Command> {
     }
     packages::ensure(&PACKAGES, "the tests")?;
     let mut cargo = setup::ensure_tools()?.cargo();
-    cargo.args(["test", "--release", "--locked"]);
+    cargo.args([what, "--locked"]);
+    if what == "test" {
+        cargo.arg("--release");
+    }
     if !is_root {
         let runner = format!("target.'cfg(unix)'.runner=['sh', '-c', '''{RUNNER}''']");
         cargo.args(["--config", &runner]);

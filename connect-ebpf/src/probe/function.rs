@@ -27,7 +27,11 @@ use crate::{
 #[fentry(function = "__sys_connect")]
 fn sys_connect_entry(ctx: FEntryContext) {
     if let Some(via) = ours() {
-        call::enter(task::current(), Arguments::new([ctx.arg(0), ctx.arg(1), ctx.arg(2)]), via);
+        call::enter(
+            task::current(),
+            Arguments::new([ctx.arg(0), ctx.arg(1), ctx.arg(2)]),
+            via,
+        );
     }
 }
 

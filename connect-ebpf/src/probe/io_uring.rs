@@ -79,7 +79,8 @@ fn io_uring_req_failed(ctx: RawTracePointContext) {
     }
     let request: u64 = ctx.arg(1);
     let fd: Option<i32> = read(sqe, SQE_FD);
-    let is_fixed = read::<u8>(sqe, SQE_FLAGS).is_some_and(|flags| u64::from(flags) & FIXED_FILE != 0);
+    let is_fixed =
+        read::<u8>(sqe, SQE_FLAGS).is_some_and(|flags| u64::from(flags) & FIXED_FILE != 0);
     begin(
         Key::of(request),
         request,
@@ -177,7 +178,12 @@ impl Passed {
     /// has only for the way on which it is known, and read it on both: kernels before 6.4 refuse to read
     /// what was not written.
     #[inline(always)]
-    fn new(fd: Option<i32>, is_fixed: bool, address_pointer: Option<u64>, addrlen: Option<i32>) -> Self {
+    fn new(
+        fd: Option<i32>,
+        is_fixed: bool,
+        address_pointer: Option<u64>,
+        addrlen: Option<i32>,
+    ) -> Self {
         let (fd, known_fd) = match fd {
             Some(fd) if !is_fixed => (fd, KNOWN_FD),
             _ => (-1, 0),

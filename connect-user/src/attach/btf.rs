@@ -56,7 +56,13 @@ impl Functions {
         // Version and flags.
         bytes.extend([1, 0]);
         let length = u32::try_from(types.len())?;
-        for number in [HEADER_LENGTH, 0, length, length, u32::try_from(strings.len())?] {
+        for number in [
+            HEADER_LENGTH,
+            0,
+            length,
+            length,
+            u32::try_from(strings.len())?,
+        ] {
             bytes.extend(number.to_ne_bytes());
         }
         bytes.extend(types);

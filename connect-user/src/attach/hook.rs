@@ -64,7 +64,8 @@ impl Hook {
     pub(super) fn put_in_place(&self, object: &mut Ebpf, btf: Option<&Btf>) -> Result<Link> {
         let Self { program: name, at } = *self;
         let refused = |error| refused(error, name);
-        let attached = |error: ProgramError| anyhow!(error).context(format!("cannot attach to {at}"));
+        let attached =
+            |error: ProgramError| anyhow!(error).context(format!("cannot attach to {at}"));
         let program = program(object, name)?;
         Ok(match at {
             At::Plain(category, tracepoint) => {

@@ -119,7 +119,9 @@ fn io_uring(tracefs: &Tracefs, layout: Option<&Layout>) -> IoUring {
         Err(error) => return IoUring::Off(format!("tracefs cannot be read: {error}")),
     }
     let Some(layout) = layout else {
-        return IoUring::Off("the kernel's BTF, which says where a request is, is missing".to_owned());
+        return IoUring::Off(
+            "the kernel's BTF, which says where a request is, is missing".to_owned(),
+        );
     };
     if let Some(raw) = layout.io_uring {
         return IoUring::Raw(raw);

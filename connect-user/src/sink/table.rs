@@ -183,14 +183,21 @@ impl Table {
     }
 }
 
-/// The address that was passed; where the kernel really went, if elsewhere; and of an outcome, what
-/// its call had returned.
+/// The address that was passed; where the kernel really went, if elsewhere; how the call was made, if not
+/// as usual; and of an outcome, what its call had returned.
 fn destination(shown: Line<'_>) -> String {
     let mut text = shown.call.address.destination();
     if let (Some(ip), Some(port)) = (shown.call.destination_address, shown.call.destination_port) {
         let really = SocketAddr::new(ip, port);
         // Writing to a String does not fail.
         let _ok = write!(text, " -> {really}");
+    }
+    if let Some(way) = match shown.call.via {
+        "io_uring" => Some("io_uring"),
+        "compat" => Some("32-bit"),
+        _ => None,
+    } {
+        let _ok = write!(text, " ({way})");
     }
     if let Some(left_with) = shown.left_with {
         let _ok = write!(text, " (after {left_with})");

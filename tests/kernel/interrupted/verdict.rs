@@ -8,7 +8,7 @@ use serde_json::{Map, Value};
 use super::truth::{Line, Window};
 use crate::support::{
     agent::{Agent, Command},
-    case::Case,
+    case::{Case, with_own},
     compare,
     hook::{Hook, Returns},
     observation::{Event, Observation},
@@ -40,7 +40,7 @@ impl Verdict {
     /// Observes the program to its end.
     pub(super) fn of(case: &Case, role: &str, options: &[&str]) -> Result<Self> {
         let (scratch, hook) = (Scratch::new()?, Hook::new()?);
-        let command = Command::run(options, case.command(&scratch, role)?);
+        let command = Command::run(&with_own(options), case.command(&scratch, role)?);
         let observation = Agent::start(&scratch, &command)?.end()?;
         Self::new(observation, &scratch, &hook)
     }

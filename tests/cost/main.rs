@@ -1,0 +1,272 @@
+//! What the hooks cost: operations of a program, timed without hooks and with each set of them, in turns.
+//! `cargo xtask cost` runs it, as root, and makes docs/cost.md of what it prints.
+//!
+//! The machine may be noisy, and is at different speeds at different times. So what counts are ratios
+//! within one round, in which everything is measured within seconds; and of all rounds the median.
+
+#![expect(
+    unsafe_code,
+    reason = "it makes the calls that no safe library would make"
+)]
+#![expect(clippy::print_stdout, reason = "what it finds")]
+#![expect(clippy::print_stderr, reason = "how far it is")]
+
+use std::{
+    env,
+    io::{BufRead as _, BufReader, Write as _},
+    net::UdpSocket,
+    os::fd::AsRawFd as _,
+    process::{Child, Command, Stdio},
+    time::{Duration, Instant},
+};
+
+use anyhow::{Context as _, Result, bail, ensure};
+use aya::{Ebpf, programs::TracePoint};
+use io_uring::{IoUring, opcode};
+use rustix::process::{Signal, kill_process};
+
+/// How often everything is measured.
+const ROUNDS: usize = 7;
+/// How long an operation is repeated to be timed.
+const TIMED: Duration = Duration::from_millis(150);
+/// So often between two looks at the clock.
+const BATCH: u32 = 200;
+
+/// What is attached while operations are timed.
+enum Hooks {
+    None,
+    /// Two programs on the tracepoints of connect(2) that do nothing.
+    Empty,
+    /// The agent with these words.
+    Agent(&'static [&'static str]),
+}
+
+const HOOKS: [(&str, Hooks); 8] = [
+    ("no hooks", Hooks::None),
+    ("empty hooks", Hooks::Empty),
+    ("trace", Hooks::Agent(&["trace"])),
+    (
+        "trace --skip-socket",
+        Hooks::Agent(&["trace", "--skip-socket"]),
+    ),
+    (
+        "trace --skip-io-uring",
+        Hooks::Agent(&["trace", "--skip-io-uring"]),
+    ),
+    (
+        "trace --skip-io-uring --skip-socket",
+        Hooks::Agent(&["trace", "--skip-io-uring", "--skip-socket"]),
+    ),
+    (
+        "export",
+        Hooks::Agent(&["export", "--listen", "127.0.0.1:0"]),
+    ),
+    (
+        "trace --hooks function",
+        Hooks::Agent(&["trace", "--hooks", "function"]),
+    ),
+];
+
+type Operation = (&'static str, fn() -> Result<f64>);
+
+const OPERATIONS: [Operation; 4] = [
+    ("connect, UDP", connect_udp),
+    ("connect, refused by unix", connect_unix),
+    ("getppid", getppid),
+    ("io_uring NOP", nop),
+];
+
+fn main() -> Result<()> {
+    // cargo bench passes words of its own.
+    let rounds = env::var("COST_ROUNDS").map_or(Ok(ROUNDS), |rounds| rounds.parse())?;
+    // For each set of hooks and each operation, the ratio of every round; none where refused.
+    let mut ratios: Vec<Vec<Vec<f64>>> = vec![vec![Vec::new(); OPERATIONS.len()]; HOOKS.len()];
+    let mut times = vec![Vec::new(); OPERATIONS.len()];
+    for round in 1..=rounds {
+        eprintln!("round {round} of {rounds}");
+        for ((_, hooks), ratios) in HOOKS.iter().zip(&mut ratios) {
+            let base: Vec<f64> = measure()?;
+            let Some(attached) = Attached::new(hooks)? else {
+                continue;
+            };
+            let found = measure()?;
+            attached.end()?;
+            for (operation, (found, base)) in found.iter().zip(&base).enumerate() {
+                if let (Some(ratios), Some(times)) =
+                    (ratios.get_mut(operation), times.get_mut(operation))
+                {
+                    ratios.push(found / base);
+                    times.push(*base);
+                }
+            }
+        }
+    }
+    print!("| | {} |", OPERATIONS.map(|(name, _)| name).join(" | "));
+    println!("\n|---|{}", "---:|".repeat(OPERATIONS.len()));
+    for ((name, _), ratios) in HOOKS.iter().zip(ratios) {
+        print!("| `{name}` |");
+        for mut ratios in ratios {
+            match median(&mut ratios) {
+                Some(ratio) => print!(" {ratio:.2} |"),
+                None => print!(" refused |"),
+            }
+        }
+        println!();
+    }
+    print!("| ns without hooks, here |");
+    for mut times in times {
+        print!(" {:.0} |", median(&mut times).context("nothing was timed")?);
+    }
+    println!();
+    Ok(())
+}
+
+fn median(of: &mut [f64]) -> Option<f64> {
+    of.sort_unstable_by(f64::total_cmp);
+    of.get(of.len() / 2).copied()
+}
+
+/// Every operation once, in ns.
+fn measure() -> Result<Vec<f64>> {
+    OPERATIONS
+        .iter()
+        .map(|(name, operation)| operation().with_context(|| format!("cannot time {name}")))
+        .collect()
+}
+
+/// Hooks that are attached.
+enum Attached {
+    Nothing,
+    Programs(Box<Ebpf>),
+    Agent(Child),
+}
+
+impl Attached {
+    /// `None` where the kernel refuses them.
+    fn new(hooks: &Hooks) -> Result<Option<Self>> {
+        match hooks {
+            Hooks::None => Ok(Some(Self::Nothing)),
+            Hooks::Empty => {
+                let mut object = Ebpf::load(policy::OBJECT)?;
+                for (program, tracepoint) in [
+                    ("empty_enter", "sys_enter_connect"),
+                    ("empty_exit", "sys_exit_connect"),
+                ] {
+                    let program: &mut TracePoint = object
+                        .program_mut(program)
+                        .context("no program")?
+                        .try_into()?;
+                    program.load()?;
+                    program.attach("syscalls", tracepoint)?;
+                }
+                Ok(Some(Self::Programs(Box::new(object))))
+            }
+            Hooks::Agent(words) => {
+                let mut agent = Command::new(env!("CARGO_BIN_EXE_connect-observer"))
+                    .args(*words)
+                    .args(if words.first() == Some(&"trace") {
+                        &["--output", "json"][..]
+                    } else {
+                        &[]
+                    })
+                    .stdin(Stdio::null())
+                    .stdout(Stdio::null())
+                    .stderr(Stdio::piped())
+                    .spawn()
+                    .context("cannot start the agent")?;
+                let stderr = agent.stderr.take().context("no standard error")?;
+                let mut said = String::new();
+                for line in BufReader::new(stderr).lines() {
+                    let line = line?;
+                    if line.starts_with("ready") {
+                        return Ok(Some(Self::Agent(agent)));
+                    }
+                    said.push_str(&line);
+                }
+                agent.wait()?;
+                if said.contains("--hooks function cannot be had") {
+                    Ok(None)
+                } else {
+                    bail!("the agent does not start: {said}")
+                }
+            }
+        }
+    }
+
+    fn end(self) -> Result<()> {
+        match self {
+            Self::Nothing => {}
+            Self::Programs(object) => drop(object),
+            Self::Agent(mut agent) => {
+                let pid = rustix::process::Pid::from_child(&agent);
+                kill_process(pid, Signal::INT)?;
+                ensure!(agent.wait()?.success(), "the agent failed");
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Time of one operation in ns.
+fn time(mut operation: impl FnMut() -> Result<()>) -> Result<f64> {
+    operation()?;
+    let start = Instant::now();
+    let mut count = 0_u32;
+    while start.elapsed() < TIMED {
+        for _ in 0..BATCH {
+            operation()?;
+        }
+        count += BATCH;
+    }
+    Ok(start.elapsed().as_secs_f64() * 1e9 / f64::from(count))
+}
+
+/// The same socket again and again.
+fn connect_udp() -> Result<f64> {
+    let socket = UdpSocket::bind("127.0.0.1:0")?;
+    time(|| Ok(socket.connect(("127.0.0.1", 9))?))
+}
+
+/// The cheapest call that comes so far that it has an address: nobody has this name.
+fn connect_unix() -> Result<f64> {
+    let socket = std::os::unix::net::UnixDatagram::unbound()?;
+    let mut address = [0_u8; 16];
+    address
+        .as_mut_slice()
+        .write_all(&[1, 0, 0, b'n', b'o', b'b', b'o', b'd', b'y'])?;
+    time(|| {
+        // SAFETY: pointer and length are of one array.
+        let result = unsafe { libc::connect(socket.as_raw_fd(), address.as_ptr().cast(), 9) };
+        ensure!(result == -1, "somebody has the name");
+        Ok(())
+    })
+}
+
+/// A system call that is not observed.
+fn getppid() -> Result<f64> {
+    time(|| {
+        // SAFETY: no arguments.
+        let parent = unsafe { libc::syscall(libc::SYS_getppid) };
+        ensure!(parent >= 0, "no parent");
+        Ok(())
+    })
+}
+
+/// An operation of io_uring that is not observed, of 32 that are submitted at once.
+fn nop() -> Result<f64> {
+    const AT_ONCE: usize = 32;
+    let mut ring = IoUring::new(64)?;
+    let all = time(|| {
+        for _ in 0..AT_ONCE {
+            // SAFETY: it points to nothing.
+            unsafe { ring.submission().push(&opcode::Nop::new().build()) }?;
+        }
+        ring.submit_and_wait(AT_ONCE)?;
+        ensure!(
+            ring.completion().count() == AT_ONCE,
+            "not all are completed"
+        );
+        Ok(())
+    })?;
+    Ok(all / 32.0)
+}
