@@ -59,6 +59,10 @@ pub(crate) static REQUESTS_BY_SOCKET: HashMap<u64, io_uring::Key> = HashMap::wit
 pub(crate) static REQUESTS_WITHOUT_SOCKET: LruHashMap<u32, io_uring::Key> =
     LruHashMap::with_max_entries(1024, 0);
 
+/// The descriptor that io_uring has looked up last.
+#[map]
+pub(crate) static LOOKED_UP: PerCpuArray<i32> = PerCpuArray::with_max_entries(1, 0);
+
 /// Where an attempt is put together, as the stack has 512 bytes.
 #[map]
 pub(crate) static NEW_ATTEMPT: PerCpuArray<Attempt> = PerCpuArray::with_max_entries(1, 0);

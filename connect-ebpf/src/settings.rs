@@ -103,6 +103,8 @@ pub struct IoUringLayout {
     pub complete_user_data: u32,
     /// `res` of the same.
     pub complete_res: u32,
+    /// `fd` of `io_uring_file_get`; 0 where it is not attached.
+    pub file_get_fd: u32,
     /// `opcode` of `io_uring_req_failed`; 0 where it is not attached.
     pub failed_opcode: u32,
     /// `user_data` of the same.
@@ -122,6 +124,7 @@ impl IoUringLayout {
         complete_req: 0,
         complete_user_data: 0,
         complete_res: 0,
+        file_get_fd: 0,
         failed_opcode: 0,
         failed_user_data: 0,
         failed_addr: 0,

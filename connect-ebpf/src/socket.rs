@@ -99,6 +99,12 @@ pub(crate) fn of(fd: i32) -> Option<Socket> {
     if setting!(sockets) == 0 {
         return None;
     }
+    of_file(file(fd)?)
+}
+
+/// The `struct file` of the current task's descriptor.
+#[inline(always)]
+pub(crate) fn file(fd: i32) -> Option<u64> {
     // SAFETY: the helper takes no arguments.
     let task = unsafe { bpf_get_current_task() };
     let files: u64 = read(task, setting!(offsets.task_files))?;
@@ -109,10 +115,7 @@ pub(crate) fn of(fd: i32) -> Option<Socket> {
         return None;
     }
     let file: u64 = read(table.fd.wrapping_add(u64::from(fd) * 8), 0)?;
-    if file == 0 {
-        return None;
-    }
-    of_file(file)
+    (file != 0).then_some(file)
 }
 
 /// The socket that this `struct file` is.

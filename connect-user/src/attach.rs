@@ -130,6 +130,9 @@ const IO_URING_PLAIN_HOOKS: [Hook; 2] = [
     },
 ];
 
+/// Which descriptor a request has, where the kernel does not keep it.
+const IO_URING_FILE_GET_HOOK: Hook = Hook::plain("io_uring", "io_uring_file_get");
+
 /// The same for a request that is refused before it is submitted, where there is such a tracepoint.
 const IO_URING_FAILED_PLAIN_HOOK: Hook = Hook {
     program: "io_uring_req_failed_plain",
@@ -265,7 +268,7 @@ impl Attached {
             .chain(&submit)
             .chain(&IO_URING_HOOKS)
             .chain(&IO_URING_PLAIN_HOOKS)
-            .chain([&IO_URING_FAILED_PLAIN_HOOK])
+            .chain([&IO_URING_FILE_GET_HOOK, &IO_URING_FAILED_PLAIN_HOOK])
             .chain([&INET_SOCK_SET_STATE, &INET_SOCK_SET_STATE_WITHOUT_ERRNO])
             .chain(&INTERRUPTION_HOOKS)
             .chain(&INTERRUPTION_BY_FUNCTION_HOOKS)
@@ -379,6 +382,9 @@ pub fn attach(tracefs: &Tracefs, plan: Plan<'_>) -> Result<(Attached, Collector)
             }
             IoUring::Plain(layout) => {
                 placed.put(&mut object, None, &IO_URING_PLAIN_HOOKS)?;
+                if layout.file_get_fd != 0 {
+                    placed.put(&mut object, None, &[IO_URING_FILE_GET_HOOK])?;
+                }
                 if layout.failed_opcode != 0 {
                     placed.put(&mut object, None, &[IO_URING_FAILED_PLAIN_HOOK])?;
                 }

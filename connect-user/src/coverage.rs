@@ -136,21 +136,23 @@ fn io_uring(survey: &Survey, means: &Means) -> Cow<'static, str> {
         )
         .into(),
         IoUring::Plain(layout) => {
-            let failed = if layout.failed_opcode == 0 {
-                ""
-            } else {
-                ", io_uring:io_uring_req_failed"
-            };
-            let apart = if layout.complete_req == 0 {
-                "; requests of one ring are told apart by their user_data only"
-            } else {
-                ""
-            };
-            format!(
-                "seen: io_uring:io_uring_submit_sqe, io_uring:io_uring_complete{failed}{apart}; without \
-                 descriptor"
-            )
-            .into()
+            let mut seen =
+                String::from("seen: io_uring:io_uring_submit_sqe, io_uring:io_uring_complete");
+            for (is_there, name) in [
+                (layout.file_get_fd != 0, "file_get"),
+                (layout.failed_opcode != 0, "req_failed"),
+            ] {
+                if is_there {
+                    seen.extend([", io_uring:io_uring_", name]);
+                }
+            }
+            if layout.failed_opcode == 0 {
+                seen.push_str("; not what is refused before it is submitted");
+            }
+            if layout.complete_req == 0 {
+                seen.push_str("; requests of one ring are told apart by their user_data only");
+            }
+            seen.into()
         }
     }
 }

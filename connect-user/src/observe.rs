@@ -11,6 +11,7 @@ use std::{
 };
 
 use anyhow::{Context as _, Result, anyhow};
+use connect_ebpf::record::VIA_UNKNOWN;
 use jiff::{Timestamp, tz::TimeZone};
 use rustix::{process::Signal, termios::tcgetwinsize};
 use tokio::{
@@ -477,6 +478,10 @@ impl Session {
             return;
         }
         for record in unsettled {
+            if record.call.via == VIA_UNKNOWN {
+                // There was no call that could be shown.
+                continue;
+            }
             match decode::unsettled(&record, clock) {
                 Ok(connect) => {
                     let event = Event::Connect(connect);

@@ -10,7 +10,8 @@ use libc::{
 
 use crate::support::{
     case::Case,
-    feature::{IO_URING_DESCRIPTOR, IO_URING_REFUSED},
+    child::{fork, succeed_all},
+    feature::IO_URING_REFUSED,
     network::{SILENT, route_to_silence},
     ring::{Ring, attempt, connect, connect_registered},
     sockaddr::{Sockaddr, inet, loopback, unix_abstract},
@@ -29,6 +30,25 @@ pub(crate) const CASES: &[Case] = &[
     Case::outcomes("io_uring_connects_with_bad_arguments", bad_arguments),
     Case::outcomes("io_uring_connects_of_many_threads", many_threads),
     Case::outcomes("io_uring_and_system_calls_of_one_thread", mixed),
+    Case::new(
+        "io_uring_connects_of_a_process_that_ends",
+        |case| {
+            let observation = case.run(&[])?;
+            observation.assert_nothing_lost()?;
+            let [connect] = &observation.connects[..] else {
+                bail!("{observation:?}");
+            };
+            ensure!(connect.text("via")? == "io_uring", "{connect:?}");
+            ensure!(connect.text("error.type")? == "ECANCELED", "{connect:?}");
+            let [outcome] = &observation.outcomes[..] else {
+                bail!("{observation:?}");
+            };
+            ensure!(outcome.text("outcome")? == "abandoned", "{outcome:?}");
+            ensure!(outcome.text("id")? == connect.text("id")?, "{outcome:?}");
+            Ok(())
+        },
+        ended,
+    ),
     Case::new(
         "io_uring_can_be_left_out",
         |case| {
@@ -185,6 +205,21 @@ fn cancelled(stage: &Stage) -> Result<()> {
     Ok(())
 }
 
+fn ended(_stage: &Stage) -> Result<()> {
+    route_to_silence()?;
+    let silent = inet(SILENT, 80);
+    fork(|| {
+        let client = tcp()?;
+        let mut ring = Ring::new()?;
+        ring.push(connect(client.as_raw_fd(), &silent), Flags::empty(), 1)?;
+        ring.submit()?;
+        // The kernel takes away what is left.
+        std::mem::forget((client, ring));
+        Ok(())
+    })?;
+    succeed_all()
+}
+
 fn bad_arguments(stage: &Stage) -> Result<()> {
     let mut ring = Ring::new()?;
     let address = loopback(9);
@@ -196,11 +231,6 @@ fn bad_arguments(stage: &Stage) -> Result<()> {
     expect(ring.errno_of(1)?, EFAULT)?;
     let fd = u64::try_from(client.as_raw_fd())?;
     let unreadable = Attempt::unreadable(fd, 0, 16).via("io_uring");
-    let unreadable = if IO_URING_DESCRIPTOR.missing().is_some() {
-        unreadable.without_fd()
-    } else {
-        unreadable
-    };
     stage.record(&unreadable, &ring.caller, &ring.outcome(EFAULT))?;
     // No descriptor, and none of a socket.
     if IO_URING_REFUSED.missing().is_none() {

@@ -60,11 +60,6 @@ pub(crate) static CHOSEN_ERRNO: Feature = Feature {
     needs: Needs::Linux((5, 18), "bpf_set_retval"),
     probe: || true,
 };
-pub(crate) static IO_URING_DESCRIPTOR: Feature = Feature {
-    name: "descriptor of a connect by io_uring",
-    needs: Needs::Linux((5, 19), "a request that keeps it"),
-    probe: || true,
-};
 /// Before, the kernel tells of no such request, only of its completion.
 pub(crate) static IO_URING_REFUSED: Feature = Feature {
     name: "connect by io_uring that is refused before it is submitted",
@@ -93,13 +88,12 @@ pub(crate) static PROGRAMS: Feature = Feature {
 };
 
 /// In the order of the document.
-static ALL: [&Feature; 9] = [
+static ALL: [&Feature; 8] = [
     &REGISTERS,
     &SECCOMP_KILL,
     &DISCONNECTION,
     &CHOSEN_ERRNO,
     &FUNCTIONS,
-    &IO_URING_DESCRIPTOR,
     &IO_URING_REFUSED,
     &ETHERNET,
     &PROGRAMS,

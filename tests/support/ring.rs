@@ -14,7 +14,6 @@ use io_uring::{
 };
 
 use super::{
-    feature::IO_URING_DESCRIPTOR,
     sockaddr::Sockaddr,
     stage::{Attempt, Outcome, Stage},
     truth::Caller,
@@ -153,9 +152,5 @@ pub(crate) fn connect_registered(index: u32, address: &Sockaddr) -> squeue::Entr
 
 /// What the event of such a request must show.
 pub(crate) fn attempt<'a>(socket: &impl AsRawFd, address: &'a Sockaddr) -> Attempt<'a> {
-    let mut attempt = Attempt::new(socket, address).via("io_uring");
-    if IO_URING_DESCRIPTOR.missing().is_some() {
-        attempt = attempt.without_fd();
-    }
-    attempt
+    Attempt::new(socket, address).via("io_uring")
 }

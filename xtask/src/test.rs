@@ -1,4 +1,4 @@
-//! Lint, then run every test.
+//! Lint, then run every test: on this kernel, and on the oldest and the newest of the matrix.
 
 use std::{
     io::{self, BufRead, BufReader, Write},
@@ -16,6 +16,7 @@ use crate::{
         process::{cannot_start, succeed},
         say,
     },
+    vm,
 };
 
 /// What the tests start.
@@ -71,10 +72,10 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode> {
         results.collect(&mut cargo);
     }
     let mut child = cargo.spawn().with_context(|| cannot_start(&cargo))?;
-    let mut stdout = io::stdout().lock();
+    let mut stdout = io::stdout();
     let mut sum = Sum::default();
     if let Some(output) = child.stdout.take() {
-        sum = pass_on(BufReader::new(output), &mut stdout)?;
+        sum = pass_on(BufReader::new(output), stdout.lock())?;
     }
     let mut passed = child.wait()?.success();
     match results.as_ref().map(Results::check) {
@@ -83,6 +84,18 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode> {
         Some(Err(error)) => {
             say(format_args!("error: {error:#}"));
             sum.failed += 1;
+        }
+    }
+    if args.filter.is_none() {
+        match vm::test(&vm::ends(), &[]) {
+            Ok(tested) => {
+                sum.passed += tested.passed();
+                sum.failed += tested.failed();
+            }
+            Err(error) => {
+                say(format_args!("error: {error:#}"));
+                sum.failed += 1;
+            }
         }
     }
     passed &= sum.failed == 0;

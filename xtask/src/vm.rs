@@ -99,6 +99,12 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
+/// The oldest and the newest kernel.
+pub(crate) fn ends() -> Vec<&'static Series> {
+    let [oldest, .., newest] = &MATRIX;
+    vec![oldest, newest]
+}
+
 /// What has become of the tests.
 pub(crate) struct Tested {
     /// In the order of the kernels.

@@ -18,6 +18,7 @@ use connect_ebpf::record::{VIA_COMPAT, VIA_SYSCALL};
 
 use crate::{
     call::{self, Return},
+    filter,
     inflight::{self, Arguments},
     maps::setting,
     probe::{interruption, io_uring},
@@ -56,6 +57,9 @@ fn sys_connect_exit(ctx: FExitContext) {
 fn sys_connect_file(ctx: FEntryContext) {
     let id = task::current();
     let call = inflight::under_way(id.tid).or_else(|| {
+        if setting!(io_uring) == 0 || !filter::owner(id) {
+            return None;
+        }
         let socket = socket::of_file(ctx.arg(0))?;
         io_uring::request_on(id, socket.sk)
     });

@@ -25,7 +25,7 @@ use connect_ebpf::{
 use crate::{
     emit, filter,
     inflight::{Arguments, Call, IDLE},
-    maps::{REQUESTS, REQUESTS_BY_SOCKET, REQUESTS_WITHOUT_SOCKET, setting},
+    maps::{LOOKED_UP, REQUESTS, REQUESTS_BY_SOCKET, REQUESTS_WITHOUT_SOCKET, setting},
     report::report,
     socket, task,
     task::{TaskId, field},
@@ -102,6 +102,27 @@ fn io_uring_submit_plain(ctx: TracePointContext) {
             submit(key, request);
         }
     }
+}
+
+/// Comes before the submission, on the same thread, where the kernel keeps no descriptor.
+#[tracepoint(category = "io_uring", name = "io_uring_file_get")]
+fn io_uring_file_get(ctx: TracePointContext) {
+    if let Some(fd) = plain(&ctx, setting!(io_uring_layout.file_get_fd))
+        && let Some(last) = LOOKED_UP.get_ptr_mut(0)
+    {
+        // SAFETY: the pointer is the map's own and this CPU's.
+        unsafe { *last = fd }
+    }
+}
+
+/// The descriptor that was looked up last on this CPU, if it is that of the request's file.
+#[inline(always)]
+fn descriptor_looked_up(request: u64) -> Option<i32> {
+    let last = LOOKED_UP.get_ptr(0)?;
+    // SAFETY: the pointer is the map's own and this CPU's.
+    let fd = unsafe { *last };
+    let file = read(request, 0)?;
+    (socket::file(fd) == Some(file)).then_some(fd)
 }
 
 #[tracepoint(category = "io_uring", name = "io_uring_req_failed")]
@@ -200,7 +221,11 @@ impl Passed {
 #[inline(always)]
 fn submit(key: Key, request: u64) {
     let flags: u64 = field(request, setting!(offsets.io_kiocb_flags)).unwrap_or(0);
-    let fd: Option<i32> = field(request, setting!(offsets.io_kiocb_fd));
+    let fd: Option<i32> = if setting!(io_uring_layout.file_get_fd) != 0 {
+        descriptor_looked_up(request)
+    } else {
+        field(request, setting!(offsets.io_kiocb_fd))
+    };
     begin(
         key,
         request,

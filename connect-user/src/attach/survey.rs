@@ -143,6 +143,7 @@ fn io_uring(tracefs: &Tracefs, layout: Option<&Layout>) -> IoUring {
             complete_req: offset("io_uring_complete", "req").unwrap_or(0),
             complete_user_data: offset("io_uring_complete", "user_data")?,
             complete_res: offset("io_uring_complete", "res")?,
+            file_get_fd: offset("io_uring_file_get", "fd").unwrap_or(0),
             failed_opcode: failed("opcode"),
             failed_user_data: failed("user_data"),
             failed_addr: failed("addr"),
