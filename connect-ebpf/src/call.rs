@@ -13,6 +13,7 @@ use crate::{
     maps::setting,
     probe::interruption,
     report::report,
+    settlement,
     task::{self, TaskId},
 };
 
@@ -41,6 +42,9 @@ pub(crate) fn enter(id: TaskId, arguments: Arguments, via: u8) {
             Err(_full) => return,
         },
     };
+    if call.active.replace(1) != 0 {
+        miss(call);
+    }
     call.via.set(via);
     call.begin(
         id,
@@ -48,9 +52,25 @@ pub(crate) fn enter(id: TaskId, arguments: Arguments, via: u8) {
         KNOWN_ENTRY | KNOWN_ARGUMENTS,
         ADDRESS_AT_ENTRY,
     );
-    call.active.set(1);
     // Last, so that what we did ourselves is not in the call's duration.
     call.entered_ns.set(task::now());
+}
+
+/// The thread is gone, or runs another program: a call that it was in has not been seen to return.
+#[inline(always)]
+pub(crate) fn end_of_thread(tid: u32) {
+    if let Some(call) = inflight::under_way(tid) {
+        call.active.set(0);
+        miss(call);
+    }
+}
+
+/// A call has returned, and our hook did not run: because the kernel had preempted it for another task
+/// (7.0), or had replaced it, as it does when another program is attached to the same function.
+#[inline(always)]
+fn miss(call: &Call) {
+    emit::count(KernelLoss::ReturnMissed);
+    settlement::forget(call);
 }
 
 /// How a call returns.

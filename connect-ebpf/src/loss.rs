@@ -29,11 +29,14 @@ pub enum KernelLoss {
     /// The kernel did not show that a connect by io_uring was completed
     /// (`IOSQE_CQE_SKIP_SUCCESS`), which shows when its request makes another. One per connect.
     CompletionMissed = 6,
+    /// The kernel did not run our hook when a call returned, which shows when its thread makes another,
+    /// or ends. One per call.
+    ReturnMissed = 7,
 }
 
 impl KernelLoss {
     /// Every reason, in the order of its index.
-    pub const ALL: [Self; 7] = [
+    pub const ALL: [Self; 8] = [
         Self::RingFull,
         Self::InflightFull,
         Self::LineageFull,
@@ -41,6 +44,7 @@ impl KernelLoss {
         Self::OutcomeMissed,
         Self::NestingFull,
         Self::CompletionMissed,
+        Self::ReturnMissed,
     ];
 
     /// Name of the reason in events and metrics.
@@ -54,6 +58,7 @@ impl KernelLoss {
             Self::OutcomeMissed => "outcome_missed",
             Self::NestingFull => "nesting_full",
             Self::CompletionMissed => "completion_missed",
+            Self::ReturnMissed => "return_missed",
         }
     }
 

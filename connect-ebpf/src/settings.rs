@@ -44,7 +44,7 @@ pub struct Settings {
     pub failed: u32,
     /// Not 0: report only tasks in [`LINEAGE_MAP`], and let it grow with every fork.
     pub lineage: u32,
-    /// Not 0: `bpf_task_pt_regs` exists (kernel 5.15), so the arguments of a call whose entry was
+    /// Whether and how the registers that a task saved are found, `REGISTERS_*`: so the arguments of a call whose entry was
     /// not seen can still be read when it returns.
     pub task_registers: u32,
     /// The agent is woken whenever this many bytes, a power of two, have been written into the
@@ -78,6 +78,13 @@ pub struct Settings {
     /// Where the kernel's structures have their fields; 0 where that is not known.
     pub offsets: Offsets,
 }
+
+/// [`Settings::task_registers`]: not at all.
+pub const REGISTERS_OFF: u32 = 0;
+/// [`Settings::task_registers`]: by `bpf_task_pt_regs` (kernel 5.15).
+pub const REGISTERS_BY_HELPER: u32 = 1;
+/// [`Settings::task_registers`]: at the end of the task's stack, where [`Offsets::task_stack`] begins it.
+pub const REGISTERS_BY_STACK: u32 = 2;
 
 /// [`Settings::outcomes`]: attempts are not followed.
 pub const OUTCOMES_OFF: u32 = 0;
@@ -152,6 +159,8 @@ pub struct Offsets {
     pub sock_err: u32,
     /// `inet_sock.inet_sport`
     pub inet_sport: u32,
+    /// `task_struct.stack`
+    pub task_stack: u32,
     /// `task_struct.flags`
     pub task_flags: u32,
     /// `task_struct.group_leader`
@@ -181,6 +190,7 @@ impl Offsets {
         sock_protocol: 0,
         sock_err: 0,
         inet_sport: 0,
+        task_stack: 0,
         task_flags: 0,
         task_group_leader: 0,
         task_comm: 0,
@@ -200,7 +210,7 @@ impl Settings {
         family: ANY,
         failed: 0,
         lineage: 0,
-        task_registers: 0,
+        task_registers: REGISTERS_OFF,
         wakeup_bytes: RING_BYTES / 8,
         fork_child_pid: 0,
         exec_old_pid: 0,

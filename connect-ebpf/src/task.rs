@@ -166,9 +166,7 @@ impl SavedRegisters {
     };
 }
 
-/// The current task's saved registers. Needs [`Settings::task_registers`].
-///
-/// [`Settings::task_registers`]: connect_ebpf::settings::Settings::task_registers
+/// The current task's saved registers. Needs `bpf_task_pt_regs`.
 #[inline(always)]
 pub(crate) fn registers() -> Option<SavedRegisters> {
     // SAFETY: no arguments; the verifier knows what it returns.
@@ -182,6 +180,32 @@ pub(crate) fn registers() -> Option<SavedRegisters> {
     let registers = unsafe { bpf_probe_read_kernel(registers) }.ok()?;
     Some(saved(registers))
 }
+
+/// Size of a task's stack in the kernel (`THREAD_SIZE` in `arch/x86/include/asm/page_64_types.h`), of one
+/// without KASAN.
+#[cfg(bpf_target_arch = "x86_64")]
+const STACK_SIZE: u64 = 16 << 10;
+
+/// The same without that helper, of kernels before 5.15: they lie at the very end of the stack.
+#[cfg(bpf_target_arch = "x86_64")]
+#[inline(always)]
+pub(crate) fn registers_on_stack() -> Option<SavedRegisters> {
+    // SAFETY: no arguments.
+    let task = unsafe { bpf_get_current_task() };
+    let stack: u64 = field(task, setting!(offsets.task_stack))?;
+    let end = stack.wrapping_add(STACK_SIZE);
+    let from_rax = size_of::<bindings::pt_regs>() - offset_of!(bindings::pt_regs, rax);
+    let registers: Registers = at(end.wrapping_sub(from_rax as u64))?;
+    let [_, _, _, _, _, _, _, cs, ..] = registers;
+    // Of a task in user space; anything else stands there if the stack has another size.
+    matches!(cs, USER_CS | USER32_CS).then(|| saved(registers))
+}
+
+/// Segment selectors of user space (`arch/x86/include/asm/segment.h`).
+#[cfg(bpf_target_arch = "x86_64")]
+const USER_CS: u64 = 0x33;
+#[cfg(bpf_target_arch = "x86_64")]
+const USER32_CS: u64 = 0x23;
 
 /// Number of the connect system call (`arch/x86/entry/syscalls/syscall_64.tbl`).
 #[cfg(bpf_target_arch = "x86_64")]

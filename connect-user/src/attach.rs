@@ -28,8 +28,9 @@ use connect_ebpf::{
     record::RECORDS_MAP,
     settings::{
         ANY, INFLIGHT_MAP, IoUringLayout, LINEAGE_ENTRIES, LINEAGE_MAP, OUTCOMES_OFF,
-        OUTCOMES_WITH_ERRNO, OUTCOMES_WITHOUT_ERRNO, Offsets, REQUESTS_BY_SOCKET_MAP,
-        REQUESTS_ENTRIES, REQUESTS_MAP, SETTINGS_GLOBAL, Settings,
+        OUTCOMES_WITH_ERRNO, OUTCOMES_WITHOUT_ERRNO, Offsets, REGISTERS_BY_HELPER,
+        REGISTERS_BY_STACK, REGISTERS_OFF, REQUESTS_BY_SOCKET_MAP, REQUESTS_ENTRIES, REQUESTS_MAP,
+        SETTINGS_GLOBAL, Settings,
     },
 };
 use log::Log;
@@ -603,7 +604,7 @@ fn settings(tracefs: &Tracefs, plan: Plan<'_>) -> Result<Settings> {
         family: filters.family.map_or(ANY, u32::from),
         failed: u32::from(filters.failed),
         lineage: u32::from(lineage),
-        task_registers: u32::from(task_registers()),
+        task_registers: task_registers(survey),
         wakeup_bytes: plan.metrics.ring_bytes(capacity.ring_kib) / 8,
         fork_child_pid: if lineage {
             field(LINEAGE_HOOK, "child_pid")?
@@ -625,14 +626,21 @@ fn settings(tracefs: &Tracefs, plan: Plan<'_>) -> Result<Settings> {
     })
 }
 
-/// Whether a tracepoint program may read the registers that a task saved (kernel 5.15).
-fn task_registers() -> bool {
-    [
+/// How the registers that a task saved are found: `REGISTERS_*`.
+fn task_registers(survey: &Survey) -> u32 {
+    let by_helper = [
         BpfHelper::BPF_FUNC_get_current_task_btf,
         BpfHelper::BPF_FUNC_task_pt_regs,
     ]
     .into_iter()
-    .all(|helper| is_helper_supported(ProgramType::TracePoint, helper).unwrap_or(false))
+    .all(|helper| is_helper_supported(ProgramType::TracePoint, helper).unwrap_or(false));
+    if by_helper {
+        REGISTERS_BY_HELPER
+    } else if survey.offsets().is_some() {
+        REGISTERS_BY_STACK
+    } else {
+        REGISTERS_OFF
+    }
 }
 
 fn take(object: &mut Ebpf, map: &str) -> Result<aya::maps::Map> {

@@ -24,13 +24,15 @@ pub enum Loss {
 
 impl Loss {
     /// Every reason.
-    pub const ALL: [Self; 10] = [
+    pub const ALL: [Self; 12] = [
         Self::Kernel(KernelLoss::RingFull),
         Self::Kernel(KernelLoss::InflightFull),
         Self::Kernel(KernelLoss::LineageFull),
         Self::Kernel(KernelLoss::AttemptsFull),
         Self::Kernel(KernelLoss::OutcomeMissed),
         Self::Kernel(KernelLoss::NestingFull),
+        Self::Kernel(KernelLoss::CompletionMissed),
+        Self::Kernel(KernelLoss::ReturnMissed),
         Self::HookMissed,
         Self::Malformed,
         Self::OutputFull,
@@ -134,10 +136,14 @@ impl Collector {
                 .context("cannot read the loss counters")?;
             totals.push((Loss::Kernel(loss), counts.iter().sum()));
         }
-        totals.push((
-            Loss::HookMissed,
-            self.programs.iter().copied().map(missed_runs).sum::<u64>(),
-        ));
+        // What the kernel object has found out by itself is no second loss.
+        let known: u64 = totals
+            .iter()
+            .filter(|(loss, _)| *loss == Loss::Kernel(KernelLoss::ReturnMissed))
+            .map(|&(_, count)| count)
+            .sum();
+        let missed: u64 = self.programs.iter().copied().map(missed_runs).sum();
+        totals.push((Loss::HookMissed, missed.saturating_sub(known)));
         let new = totals
             .iter()
             .enumerate()

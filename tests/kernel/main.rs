@@ -115,6 +115,15 @@ const BY_FUNCTIONS: [&[Case]; 8] = [
     unix::CASES,
 ];
 
+/// But for these: what seccomp denies, or was under way before, passes no function; and others choose
+/// their hooks themselves.
+const NOT_BY_FUNCTIONS: [&str; 4] = [
+    "denied_with_an_errno_of_interrupted_calls_gets_it",
+    "interrupted_calls_are_traced_of_the_whole_host",
+    "interrupted_is_unfollowed_where_signals_are_not_seen",
+    "interrupted_under_way_at_the_start_is_one_event",
+];
+
 fn main() -> ExitCode {
     let words: Vec<_> = env::args_os().skip(1).collect();
     // The tests' own arguments begin with an option or a filter; a filter stands alone.
@@ -142,6 +151,7 @@ fn main() -> ExitCode {
         BY_FUNCTIONS
             .into_iter()
             .flatten()
+            .filter(|case| !NOT_BY_FUNCTIONS.contains(&case.name))
             .map(Case::trial_by_functions),
     );
     let mut arguments = Arguments::from_args();

@@ -39,7 +39,7 @@ enum Needs {
 /// interrupted comes back to its call.
 pub(crate) static REGISTERS: Feature = Feature {
     name: "registers that a task saved",
-    needs: Needs::Linux((5, 15), "bpf_task_pt_regs"),
+    needs: Needs::Linux((5, 10), "bpf_task_pt_regs, or BTF before 5.15"),
     probe: || true,
 };
 /// Before, seccomp ended the task on the spot, and no hook saw the return of its call.
@@ -53,6 +53,12 @@ pub(crate) static SECCOMP_KILL: Feature = Feature {
 pub(crate) static DISCONNECTION: Feature = Feature {
     name: "disconnection of a socket on which a thread waits",
     needs: Needs::Linux((6, 1), "tcp_disconnect with waiting threads"),
+    probe: || true,
+};
+/// As distributions build it.
+pub(crate) static MULTIPATH: Feature = Feature {
+    name: "Multipath TCP",
+    needs: Needs::Linux((6, 1), "CONFIG_MPTCP"),
     probe: || true,
 };
 pub(crate) static CHOSEN_ERRNO: Feature = Feature {
@@ -82,16 +88,17 @@ pub(crate) static ETHERNET: Feature = Feature {
     },
 };
 pub(crate) static PROGRAMS: Feature = Feature {
-    name: "comparison with strace",
+    name: "real programs, also under strace",
     needs: Needs::Host("curl, getent, python3 and strace, which are not in the VM"),
     probe: || true,
 };
 
 /// In the order of the document.
-static ALL: [&Feature; 8] = [
+static ALL: [&Feature; 9] = [
     &REGISTERS,
     &SECCOMP_KILL,
     &DISCONNECTION,
+    &MULTIPATH,
     &CHOSEN_ERRNO,
     &FUNCTIONS,
     &IO_URING_REFUSED,

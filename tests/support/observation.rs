@@ -12,7 +12,12 @@ use super::{
 };
 
 /// Reasons for which a kernel that preempts programs has calls and outcomes missed.
-const MISSED: [&str; 3] = ["hook_missed", "completion_missed", "outcome_missed"];
+const MISSED: [&str; 4] = [
+    "hook_missed",
+    "return_missed",
+    "completion_missed",
+    "outcome_missed",
+];
 
 /// An event of kind `connect`, by key.
 #[derive(Clone, Debug)]

@@ -28,7 +28,11 @@
 //! `syscalls:sys_enter_rt_sigreturn`, with which every handler ends that returns.
 
 use aya_ebpf::{macros::tracepoint, programs::TracePointContext};
-use connect_ebpf::{loss::KernelLoss, record::VIA_COMPAT};
+use connect_ebpf::{
+    loss::KernelLoss,
+    record::VIA_COMPAT,
+    settings::{REGISTERS_BY_HELPER, REGISTERS_BY_STACK, REGISTERS_OFF},
+};
 
 use crate::{
     emit,
@@ -69,7 +73,7 @@ fn is_interruption(ret: i64) -> bool {
     match -ret {
         ERESTARTSYS | ERESTARTNOINTR | ERESTARTNOHAND | ERESTART_RESTARTBLOCK => true,
         // Whether the thread has left the system call, only its registers tell.
-        EINTR => setting!(task_registers) != 0,
+        EINTR => setting!(task_registers) != REGISTERS_OFF,
         _ => false,
     }
 }
@@ -442,10 +446,10 @@ fn known_stack_pointer(registers: Option<SavedRegisters>) -> u64 {
 /// The current task's saved registers, where the kernel lets us.
 #[inline(always)]
 pub(crate) fn registers() -> Option<SavedRegisters> {
-    if setting!(task_registers) != 0 {
-        task::registers()
-    } else {
-        None
+    match setting!(task_registers) {
+        REGISTERS_BY_HELPER => task::registers(),
+        REGISTERS_BY_STACK => task::registers_on_stack(),
+        _ => None,
     }
 }
 

@@ -7,7 +7,7 @@
 use aya_ebpf::{macros::tracepoint, programs::TracePointContext};
 
 use crate::{
-    inflight,
+    call, inflight,
     maps::{LINEAGE, setting},
     probe::{interruption, lineage},
     task::{self, TaskId},
@@ -17,6 +17,7 @@ use crate::{
 #[tracepoint(category = "sched", name = "sched_process_exit")]
 fn sched_process_exit(_ctx: TracePointContext) {
     let id = task::current();
+    call::end_of_thread(id.tid);
     interruption::end_of_thread(id);
     forget(id.tid);
 }
@@ -31,6 +32,7 @@ fn sched_process_exec(ctx: TracePointContext) {
         return;
     };
     let TaskId { pid, tid } = task::current();
+    call::end_of_thread(old_tid);
     // A handler that execs does not return to the call that it interrupted.
     interruption::end_of_thread(TaskId { pid, tid: old_tid });
     if old_tid != tid {

@@ -187,6 +187,7 @@ fn offsets(btf: &Btf<'_>) -> Result<Offsets> {
         sock_protocol: at("sock", "sk_protocol")?,
         sock_err: at("sock", "sk_err")?,
         inet_sport: at("inet_sock", "inet_sport")?,
+        task_stack: at("task_struct", "stack")?,
         task_flags: at("task_struct", "flags")?,
         task_group_leader: at("task_struct", "group_leader")?,
         task_comm: at("task_struct", "comm")?,

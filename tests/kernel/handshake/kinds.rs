@@ -11,6 +11,7 @@ use libc::{ECONNREFUSED, EINPROGRESS, IPPROTO_MPTCP, SOCK_NONBLOCK, SOCK_STREAM}
 use super::conclude;
 use crate::support::{
     case::Case,
+    feature::MULTIPATH,
     network::{SILENT, route_to_silence},
     sockaddr::{inet, loopback},
     stage::{Settlement, Stage},
@@ -18,8 +19,8 @@ use crate::support::{
 };
 
 pub(crate) const CASES: &[Case] = &[
-    Case::outcomes("multipath_tcp_has_outcomes", multipath),
-    Case::outcomes("multipath_tcp_settled_in_the_call", multipath_blocking),
+    Case::outcomes("multipath_tcp_has_outcomes", multipath).needs(&MULTIPATH),
+    Case::outcomes("multipath_tcp_settled_in_the_call", multipath_blocking).needs(&MULTIPATH),
 ];
 
 fn mptcp(flags: i32) -> Result<OwnedFd> {

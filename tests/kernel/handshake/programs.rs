@@ -6,6 +6,7 @@ use anyhow::{Result, ensure};
 
 use crate::support::{
     case::Case,
+    feature::PROGRAMS,
     namespace::add_to_loopback,
     network::route_to_silence,
     stage::Stage,
@@ -36,7 +37,8 @@ pub(crate) const CASES: &[Case] = &[
             Ok(())
         },
         happy_eyeballs,
-    ),
+    )
+    .needs(&PROGRAMS),
     Case::new(
         "asyncio_with_hundreds_of_connects",
         |case| {
@@ -54,7 +56,8 @@ pub(crate) const CASES: &[Case] = &[
         },
         asyncio,
     )
-    .alone(),
+    .alone()
+    .needs(&PROGRAMS),
 ];
 
 /// The first address answers nothing, so the second is tried beside it.
