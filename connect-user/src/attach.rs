@@ -422,7 +422,8 @@ pub fn attach(tracefs: &Tracefs, plan: Plan<'_>) -> Result<(Attached, Collector)
             At::Plain("syscalls", _) => *hook == SYS_EXIT_CONNECT,
             At::Plain(category, _) => category == "io_uring",
             At::Raw(name) => name.starts_with("io_uring"),
-            At::Exit(_) => true,
+            // Elsewhere, it has nothing to do for most calls.
+            At::Exit(_) => means.hooks == Hooks::Function,
             At::Entry(_) => false,
         };
         if is_missed {

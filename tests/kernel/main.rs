@@ -104,24 +104,24 @@ const CASES: [&[Case]; 37] = [
 ];
 
 /// Cases that must come to the same when the tracepoints of the system call are not there.
-const BY_FUNCTIONS: [&[Case]; 8] = [
+const BY_FUNCTIONS: [&[Case]; 7] = [
     children::CASES,
     exec::CASES,
     handshake::settled::CASES,
-    interrupted::CASES,
     lengths::CASES,
     pages::CASES,
     tcp::CASES,
     unix::CASES,
 ];
 
-/// But for these: what seccomp denies, or was under way before, passes no function; and others choose
-/// their hooks themselves.
-const NOT_BY_FUNCTIONS: [&str; 4] = [
-    "denied_with_an_errno_of_interrupted_calls_gets_it",
-    "interrupted_calls_are_traced_of_the_whole_host",
-    "interrupted_is_unfollowed_where_signals_are_not_seen",
-    "interrupted_under_way_at_the_start_is_one_event",
+/// Of calls that a signal interrupts, one of each kind: each of these tests has the machine to itself.
+const INTERRUPTED_BY_FUNCTIONS: [&str; 6] = [
+    "interrupted_without_restart_is_eintr",
+    "interrupted_with_restart_is_one_event",
+    "interrupted_while_its_handler_is_interrupted",
+    "interrupted_and_left_by_a_jump",
+    "killed_says_so",
+    "timed_send_killed_says_so",
 ];
 
 fn main() -> ExitCode {
@@ -151,7 +151,11 @@ fn main() -> ExitCode {
         BY_FUNCTIONS
             .into_iter()
             .flatten()
-            .filter(|case| !NOT_BY_FUNCTIONS.contains(&case.name))
+            .chain(
+                interrupted::CASES
+                    .iter()
+                    .filter(|case| INTERRUPTED_BY_FUNCTIONS.contains(&case.name)),
+            )
             .map(Case::trial_by_functions),
     );
     let mut arguments = Arguments::from_args();

@@ -87,7 +87,7 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode> {
         }
     }
     if args.filter.is_none() {
-        match vm::test(&vm::ends(), &[]) {
+        match vm::test(&vm::ends(), &vm::brief()) {
             Ok(tested) => {
                 sum.passed += tested.passed();
                 sum.failed += tested.failed();

@@ -50,11 +50,43 @@ pub(crate) struct Args {
     kernel: Vec<&'static Series>,
 
     /// Write docs/kernels.md from what all kernels tell
-    #[arg(long, conflicts_with_all = ["kernel", "filter"])]
+    #[arg(long, conflicts_with = "kernel")]
     write_docs: bool,
+
+    /// Leave out what `cargo xtask test` leaves out
+    #[arg(long)]
+    brief: bool,
 
     /// Run only the tests whose name contains this
     filter: Option<String>,
+}
+
+/// Parts of the names of tests that take long where processors are emulated, and are about what does not
+/// differ between kernels, or is shown by others, too: `cargo xtask test` leaves them to `cargo xtask vm`.
+const LEFT_OUT: [&str; 14] = [
+    "abandoned_",
+    "denied_",
+    "errno_",
+    "hostile_",
+    "interrupted_",
+    "killed_",
+    "many_threads",
+    "nobody_reads",
+    "note_",
+    "of_many",
+    "outcome_timed_out",
+    "timed_send_",
+    "thousand",
+    "uncounted",
+];
+
+/// The tests' arguments that leave those out.
+pub(crate) fn brief() -> Vec<String> {
+    LEFT_OUT
+        .iter()
+        .flat_map(|part| ["--skip", part])
+        .map(str::to_owned)
+        .collect()
 }
 
 fn series(name: &str) -> Result<&'static Series, String> {
@@ -71,7 +103,10 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode> {
     } else {
         args.kernel.clone()
     };
-    let arguments: Vec<_> = args.filter.iter().cloned().collect();
+    let mut arguments: Vec<_> = args.filter.iter().cloned().collect();
+    if args.brief {
+        arguments.extend(brief());
+    }
     let tested = test(&series, &arguments)?;
     for report in &tested.reports {
         let Report {
@@ -93,7 +128,7 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode> {
     ensure!(tested.passed() > 0, "no test has such a name");
     if args.write_docs {
         document::write(&tested.reports)?;
-    } else if args.filter.is_none() {
+    } else if args.filter.is_none() && !args.brief {
         document::check(&tested.reports)?;
     }
     Ok(ExitCode::SUCCESS)
