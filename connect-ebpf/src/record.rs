@@ -8,7 +8,7 @@
 pub const RECORDS_MAP: &str = "RECORDS";
 
 /// Version of the layouts in this file; a record of another version is not decoded.
-pub const VERSION: u16 = 2;
+pub const VERSION: u16 = 3;
 
 /// Largest address that `connect(2)` accepts, in bytes: `sizeof(struct sockaddr_storage)`
 /// (`_K_SS_MAXSIZE` in the kernel's `include/uapi/linux/socket.h`).

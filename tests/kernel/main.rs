@@ -52,7 +52,7 @@ mod unexplained;
 mod unix;
 mod unspec;
 
-use std::{env, ffi::OsString, path::Path, process::ExitCode};
+use std::{env, ffi::OsString, iter, path::Path, process::ExitCode};
 
 use anyhow::{Context as _, Result, bail};
 use libtest_mimic::Arguments;
@@ -124,6 +124,45 @@ const INTERRUPTED_BY_FUNCTIONS: [&str; 6] = [
     "timed_send_killed_says_so",
 ];
 
+/// Runs only [`BRIEF`].
+const BRIEF_ARGUMENT: &str = "--brief";
+
+/// Where processors are emulated, time is short. So `cargo xtask test` runs there these: one of each kind,
+/// and all of what differs between kernels. `cargo xtask vm` runs all.
+const BRIEF: [&str; 31] = [
+    "abandoned_by_close",
+    "compat_attempts_are_seen_by_tracepoints",
+    "compat_connects",
+    "compat_connects_by_functions_alone",
+    "errno_ebadf_closed",
+    "errno_econnrefused_tcp",
+    "errno_efault_unmapped",
+    "errno_eintr_with_sa_restart",
+    "errno_eintr_without_sa_restart",
+    "exec_in_another_thread_is_followed",
+    "families_are_decoded_whatever_the_call_comes_to",
+    "fast_open_by_sendto",
+    "io_uring_can_be_left_out",
+    "io_uring_connects",
+    "io_uring_connects_by_a_polling_thread",
+    "io_uring_connects_by_a_worker",
+    "io_uring_connects_of_a_registered_file",
+    "io_uring_connects_that_are_cancelled",
+    "io_uring_connects_that_are_linked",
+    "io_uring_connects_that_do_not_block",
+    "io_uring_connects_with_bad_arguments",
+    "outcome_established_on_the_loopback",
+    "outcome_refused_on_the_loopback",
+    "rewritten_address_is_the_kernels",
+    "rewritten_address_is_the_kernels_by_functions",
+    "rewritten_address_may_deceive_tracepoints",
+    "run_reports_descendants_and_nobody_else",
+    "tcp_success_and_failure",
+    "tcp_success_and_failure_by_functions",
+    "unix_pathname",
+    "unix_pathname_by_functions",
+];
+
 fn main() -> ExitCode {
     let words: Vec<_> = env::args_os().skip(1).collect();
     // The tests' own arguments begin with an option or a filter; a filter stands alone.
@@ -158,7 +197,12 @@ fn main() -> ExitCode {
             )
             .map(Case::trial_by_functions),
     );
-    let mut arguments = Arguments::from_args();
+    let is_brief = |word: &OsString| word == BRIEF_ARGUMENT;
+    if words.iter().any(is_brief) {
+        trials.retain(|trial| BRIEF.contains(&trial.name()));
+    }
+    let words = words.into_iter().filter(|word| !is_brief(word));
+    let mut arguments = Arguments::from_iter(iter::once("tests".into()).chain(words));
     // Most of the time of a test, the kernel takes hooks away and nobody computes.
     arguments.test_threads.get_or_insert(8);
     libtest_mimic::run(&arguments, trials).exit_code()
