@@ -28,7 +28,11 @@ pub fn check() -> Result<ExitCode> {
     let survey = tracefs
         .as_ref()
         .map_or_else(|| Survey::unknown("tracefs is not mounted now"), Survey::of);
+    let all_there = requirements
+        .iter()
+        .all(|requirement| requirement.verdict != Verdict::Missing);
     let functions = match &tracefs {
+        _ if !all_there => Functions::Refused("something is missing anyway".to_owned()),
         Some(tracefs) => attach::try_functions(tracefs, &survey)
             .unwrap_or_else(|error| Functions::Refused(format!("{error:#}"))),
         None => Functions::Refused("tracefs is not mounted now".to_owned()),
@@ -63,9 +67,6 @@ pub fn check() -> Result<ExitCode> {
         }
         _ => {}
     }
-    let all_there = requirements
-        .iter()
-        .all(|requirement| requirement.verdict != Verdict::Missing);
     Ok(if all_there {
         ExitCode::SUCCESS
     } else {

@@ -25,6 +25,7 @@ const OBSERVATION: &[&str] = &[
     "--ring-kib",
     "--series-ttl",
     "--settled",
+    "--skip-io-uring",
     "--skip-socket",
     "--summary",
     "--threads",

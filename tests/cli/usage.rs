@@ -74,7 +74,7 @@ const WRONG: &[(&[&str], &str)] = &[
     ),
     (
         &["trace", "--hooks", "kprobe"],
-        "[possible values: auto, tracepoint]",
+        "[possible values: auto, tracepoint, function]",
     ),
     (&["--log-level", "loud", "check"], "'loud'"),
     (&["check", "--log-level", "connect_observer=loud"], "loud"),

@@ -7,7 +7,7 @@ use std::fmt;
 
 use connect_ebpf::record::{
     self, ADDRESS_MAX, ADDRESS_NOT_READ, Endpoints, Header, KIND_CONNECT, KIND_OUTCOME,
-    KNOWN_ARGUMENTS, KNOWN_ENTRY, VERSION, VIA_SYSCALL,
+    KNOWN_ADDRLEN, KNOWN_ENTRY, KNOWN_FD, VERSION,
 };
 use connect_observer::{
     clock::Clock,
@@ -82,8 +82,8 @@ fn as_outcome(bytes: &[u8]) -> record::Outcome {
 const fn possible_call(call: record::Call) -> record::Call {
     record::Call {
         address_len: call.address_len % 129,
-        address_source: call.address_source % 3,
-        via: VIA_SYSCALL,
+        address_source: call.address_source % 4,
+        via: 1 + call.via % 4,
         ..call
     }
 }
@@ -137,8 +137,8 @@ fn check_call(record: &record::Call, endpoints: &Endpoints, id: &str, call: &Cal
     assert_eq!((call.uid, call.cgroup_id), (record.uid, record.cgroup_id));
 
     let known = |flag, value| (record.known & flag != 0).then_some(value);
-    assert_eq!(call.fd, known(KNOWN_ARGUMENTS, record.fd));
-    assert_eq!(call.addrlen, known(KNOWN_ARGUMENTS, record.addrlen));
+    assert_eq!(call.fd, known(KNOWN_FD, record.fd));
+    assert_eq!(call.addrlen, known(KNOWN_ADDRLEN, record.addrlen));
 
     let was_read = record.address_source != ADDRESS_NOT_READ;
     assert_eq!(call.address_source.is_some(), was_read);

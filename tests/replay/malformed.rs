@@ -123,19 +123,19 @@ fn kinds() -> Vec<Case> {
         (
             "the next version",
             under(Header {
-                version: 3,
+                version: 4,
                 ..header
             }),
-            Version(3),
+            Version(4),
         ),
         (
             "the next version, of another kind and length",
             under(Header {
-                version: 3,
+                version: 4,
                 kind: 9,
                 length: 9,
             }),
-            Version(3),
+            Version(4),
         ),
         (
             "the version in the other byte order",
@@ -206,7 +206,7 @@ fn fields() -> Vec<Case> {
             "an unknown source",
             with(Connect {
                 call: Call {
-                    address_source: 3,
+                    address_source: 4,
                     ..record.call
                 },
                 ..record
@@ -395,7 +395,7 @@ fn every_discriminant() {
             },
             ..record
         });
-        assert_eq!(via, unless(value == 1, "via"), "{value}");
+        assert_eq!(via, unless((1..=4).contains(&value), "via"), "{value}");
         let source = reason(Connect {
             call: Call {
                 address_source: value,
@@ -403,7 +403,7 @@ fn every_discriminant() {
             },
             ..record
         });
-        assert_eq!(source, unless(value <= 2, "address_source"), "{value}");
+        assert_eq!(source, unless(value <= 3, "address_source"), "{value}");
         let killed = reason(Connect {
             killed: value,
             ..record
@@ -435,7 +435,7 @@ fn every_discriminant() {
 fn reasons_are_sentences() {
     for (malformed, sentence) in [
         (Short(7), "7 bytes are too short for a record"),
-        (Version(3), "record version 3 is unknown"),
+        (Version(4), "record version 4 is unknown"),
         (Kind(9), "record kind 9 is unknown"),
         (
             Length {
