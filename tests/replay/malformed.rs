@@ -228,7 +228,7 @@ fn fields() -> Vec<Case> {
             "an unknown way into connect",
             with(Connect {
                 call: Call {
-                    via: 2,
+                    via: 5,
                     ..record.call
                 },
                 ..record
