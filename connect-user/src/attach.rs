@@ -10,7 +10,7 @@ use std::{
     thread,
 };
 
-use anyhow::{Context as _, Result, bail};
+use anyhow::{Context as _, Result, anyhow, bail};
 use aya::{
     Btf, Ebpf, EbpfLoader,
     maps::{HashMap, MapData, PerCpuArray, RingBuf},
@@ -358,7 +358,9 @@ pub fn attach(tracefs: &Tracefs, plan: Plan<'_>) -> Result<(Attached, Collector)
     let mut placed = Placed::default();
     if settings.interruptions != 0 {
         if means.hooks == Hooks::Function {
-            placed.put(&mut object, btf.as_ref(), &INTERRUPTION_BY_FUNCTION_HOOKS)?;
+            placed
+                .put(&mut object, btf.as_ref(), &INTERRUPTION_BY_FUNCTION_HOOKS)
+                .map_err(|error| no_functions(&format!("{error:#}")))?;
         } else {
             placed.put(&mut object, None, &INTERRUPTION_HOOKS)?;
         }
@@ -400,7 +402,7 @@ pub fn attach(tracefs: &Tracefs, plan: Plan<'_>) -> Result<(Attached, Collector)
     };
     if means.hooks == Hooks::Function {
         if let Functions::Refused(why) = functions {
-            bail!("--hooks function cannot be had here: {why}; use --hooks auto");
+            return Err(no_functions(&why));
         }
     } else {
         placed.put(&mut object, None, &SYSCALL_HOOKS)?;
@@ -442,6 +444,11 @@ pub fn attach(tracefs: &Tracefs, plan: Plan<'_>) -> Result<(Attached, Collector)
         logger,
     };
     Ok((attached, collector))
+}
+
+/// Functions alone were asked for.
+fn no_functions(why: &str) -> anyhow::Error {
+    anyhow!("--hooks function cannot be had here: {why}; use --hooks auto")
 }
 
 /// Loads the object: its settings and maps, no program yet.
