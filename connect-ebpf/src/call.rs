@@ -3,13 +3,13 @@
 use aya_ebpf::EbpfContext;
 use aya_log_ebpf::error;
 use connect_ebpf::{
-    loss::KernelLoss,
+    loss::{KernelLoss, RETURNS_BY_FUNCTION, RETURNS_CONFIRMED},
     record::{ADDRESS_AT_ENTRY, ADDRESS_AT_EXIT, KNOWN_ARGUMENTS, KNOWN_ENTRY},
 };
 
 use crate::{
     emit, filter,
-    inflight::{self, Arguments, Call},
+    inflight::{self, Arguments, Call, TOLD_NOTHING, TOLD_RETURN},
     maps::setting,
     probe::interruption,
     report::report,
@@ -20,16 +20,16 @@ use crate::{
 /// -E2BIG: no room in a hash map.
 const MAP_FULL: i32 = -7;
 
-/// The current task enters a call.
+/// The current task enters a call. `told` is what the other hook on the same call may have to know.
 #[inline(always)]
-pub(crate) fn enter(id: TaskId, arguments: Arguments, via: u8) {
+pub(crate) fn enter(id: TaskId, arguments: Arguments, via: u8, told: u8) {
     // A call that is restarted is known already; it passed the filter when it was new.
     let thread = inflight::thread(id.tid);
-    if let Some(thread) = thread
-        && thread.suspended.get() != 0
-        && interruption::resume(id, thread, arguments, true)
-    {
-        return;
+    if let Some(thread) = thread {
+        thread.told.set(told);
+        if thread.suspended.get() != 0 && interruption::resume(id, thread, arguments, true) {
+            return;
+        }
     }
     if !filter::task(id) {
         return;
@@ -45,6 +45,7 @@ pub(crate) fn enter(id: TaskId, arguments: Arguments, via: u8) {
     if call.active.replace(1) != 0 {
         miss(call);
     }
+    call.told.set(told);
     call.via.set(via);
     call.begin(
         id,
@@ -81,6 +82,8 @@ pub(crate) struct Return {
     pub(crate) at_ns: u64,
     /// How it was made: `VIA_*`.
     pub(crate) via: u8,
+    /// Another hook tells of the same return, later, and also of calls whose entry was not seen.
+    pub(crate) is_told_again: bool,
 }
 
 /// The current task's call returns. `arguments` are for a call whose entry was not seen.
@@ -88,27 +91,51 @@ pub(crate) struct Return {
 pub(crate) fn exit(
     ctx: &impl EbpfContext,
     id: TaskId,
-    Return { ret, at_ns, via }: Return,
+    returns: Return,
     arguments: impl FnOnce() -> Option<Arguments>,
 ) {
-    let call = inflight::under_way(id.tid).or_else(|| unseen_entry(ctx, id, via, arguments()));
-    let Some(call) = call else {
-        return;
+    let Return {
+        ret, at_ns, via, ..
+    } = returns;
+    let thread = inflight::thread(id.tid);
+    let seen = match thread {
+        Some(thread) if returns.is_told_again => {
+            let call = inflight::call_of(id.tid, thread);
+            if call.is_some() {
+                thread.told.set(TOLD_RETURN);
+                emit::count_return(RETURNS_BY_FUNCTION);
+            }
+            call
+        }
+        Some(thread) => {
+            if thread.told.replace(TOLD_NOTHING) == TOLD_RETURN {
+                emit::count_return(RETURNS_CONFIRMED);
+                return;
+            }
+            inflight::call_of(id.tid, thread)
+        }
+        None => None,
+    };
+    let call = match seen {
+        Some(call) => call,
+        None if returns.is_told_again => return,
+        None => match unseen_entry(ctx, id, via, arguments()) {
+            Some(call) => call,
+            None => return,
+        },
     };
     call.active.set(0);
     // The page may be there now: the kernel has read the address meanwhile.
     call.read_address(ADDRESS_AT_EXIT);
+    let ret = interruption::unless_trapped(ret, call);
     call.ret.set(ret);
     call.returned_ns.set(at_ns);
     call.killed.set(0);
-    let entry_seen = call.known.get() & KNOWN_ENTRY != 0;
-    if setting!(interruptions) != 0 && interruption::suspends(ret, entry_seen) {
+    if setting!(interruptions) != 0 && interruption::suspends(ret) {
         interruption::suspend(id, call);
         return;
     }
-    if interruption::is_trapped(ret, entry_seen) {
-        call.ret.set(interruption::kernels_own(ret));
-    }
+    call.ret.set(interruption::kernels_own(ret));
     report(call);
 }
 

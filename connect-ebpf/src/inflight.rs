@@ -24,6 +24,13 @@ pub(crate) const DEPTH_MAX: u32 = 4;
 /// The depth of calls that are not kept: their entry tells only whether the next one is a restart.
 pub(crate) const DEPTH_LOST: u32 = DEPTH_MAX + 1;
 
+/// [`Call::told`]: nothing that matters.
+pub(crate) const TOLD_NOTHING: u8 = 0;
+/// [`Call::told`]: the tracepoint has told of the entry, and the function is still to come.
+pub(crate) const TOLD_ENTRY: u8 = 1;
+/// [`Call::told`]: the function has told of the return, and the tracepoint is still to come.
+pub(crate) const TOLD_RETURN: u8 = 2;
+
 /// Which call of which thread.
 #[derive(Clone, Copy)]
 #[repr(C)]
@@ -97,8 +104,11 @@ pub(crate) struct Call {
     pub(crate) killed: Cell<u8>,
     /// How the call was made: `VIA_*`.
     pub(crate) via: Cell<u8>,
+    /// Of the thread, kept in its lowest entry: what one of two hooks on its call has told of it
+    /// already: `TOLD_*`.
+    pub(crate) told: Cell<u8>,
     /// Always 0.
-    padding: [u8; 3],
+    padding: [u8; 2],
     /// Of io_uring: address of the kernel's `struct io_kiocb`.
     pub(crate) request: Cell<u64>,
     /// Time from the SYN to the connection that the call has established, in ns, or 0.
@@ -144,7 +154,8 @@ pub(crate) static IDLE: Call = Call {
     unsettled: Cell::new(0),
     killed: Cell::new(0),
     via: Cell::new(0),
-    padding: [0; 3],
+    told: Cell::new(TOLD_NOTHING),
+    padding: [0; 2],
     request: Cell::new(0),
     handshake_ns: Cell::new(0),
     comm: Cell::new([0; COMM_LEN]),
@@ -168,7 +179,12 @@ pub(crate) fn thread_or_new(tid: u32) -> Result<&'static Call, i32> {
 /// The call that the thread is in, if its entry was seen, and so passed the filter.
 #[inline(always)]
 pub(crate) fn under_way(tid: u32) -> Option<&'static Call> {
-    let thread = thread(tid)?;
+    call_of(tid, thread(tid)?)
+}
+
+/// The same of a thread whose lowest entry is at hand.
+#[inline(always)]
+pub(crate) fn call_of(tid: u32, thread: &'static Call) -> Option<&'static Call> {
     let call = if thread.suspended.get() == 0 {
         thread
     } else {

@@ -69,6 +69,16 @@ impl KernelLoss {
     }
 }
 
+/// Name of the per-CPU array map of how often two hooks on one call have told of its return, from which
+/// follows what a run that the kernel skipped (`recursion_misses`) has cost. An element per `RETURNS_*`.
+pub const RETURNS_MAP: &str = "RETURNS";
+/// In [`RETURNS_MAP`]: the function has, which comes first.
+pub const RETURNS_BY_FUNCTION: u32 = 0;
+/// In [`RETURNS_MAP`]: the tracepoint has, too.
+pub const RETURNS_CONFIRMED: u32 = 1;
+/// Number of counters in [`RETURNS_MAP`].
+pub const RETURNS: u32 = 2;
+
 /// Number of counters in [`LOSSES_MAP`].
 #[expect(clippy::cast_possible_truncation, reason = "a handful of reasons")]
 pub const COUNTERS: u32 = KernelLoss::ALL.len() as u32;

@@ -22,6 +22,7 @@
     reason = "aya-ebpf's macros hand the context over by value"
 )]
 
+mod architecture;
 mod atomic;
 mod call;
 mod count;
@@ -29,7 +30,9 @@ mod emit;
 mod filter;
 mod inflight;
 mod maps;
+mod memory;
 mod probe;
+mod registers;
 mod report;
 mod settlement;
 mod socket;

@@ -28,6 +28,10 @@ pub(crate) static RECORDS: RingBuf = RingBuf::with_byte_size(RING_BYTES, 0);
 #[map]
 pub(crate) static LOSSES: PerCpuArray<u64> = PerCpuArray::with_max_entries(loss::COUNTERS, 0);
 
+/// How often either of two hooks has told of the return of a call: `RETURNS_*`.
+#[map]
+pub(crate) static RETURNS: PerCpuArray<u64> = PerCpuArray::with_max_entries(loss::RETURNS, 0);
+
 /// Calls under way. A thread's first entry stays with it and is used again: inserting and deleting
 /// at every call would cost three times as much.
 #[map]

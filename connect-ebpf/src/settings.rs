@@ -67,8 +67,8 @@ pub struct Settings {
     pub sockets: u32,
     /// Not 0: a call that leaves its attempt unsettled is not reported, as its outcome will be.
     pub settled_only: u32,
-    /// Not 0: native calls are told of by the kernel's functions, as no tracepoint tells of them.
-    pub native_by_function: u32,
+    /// Which hooks tell of native calls: `NATIVE_*`.
+    pub native: u32,
     /// Not 0: connects by io_uring are observed.
     pub io_uring: u32,
     /// Not 0: raw tracepoint `io_uring_complete` has a pointer to the completion, not its parts.
@@ -85,6 +85,13 @@ pub const REGISTERS_OFF: u32 = 0;
 pub const REGISTERS_BY_HELPER: u32 = 1;
 /// [`Settings::task_registers`]: at the end of the task's stack, where [`Offsets::task_stack`] begins it.
 pub const REGISTERS_BY_STACK: u32 = 2;
+
+/// [`Settings::native`]: only the tracepoints of the system call.
+pub const NATIVE_BY_TRACEPOINT: u32 = 0;
+/// [`Settings::native`]: only the hooks on the kernel's functions.
+pub const NATIVE_BY_FUNCTION: u32 = 1;
+/// [`Settings::native`]: both, where the kernel lets us.
+pub const NATIVE_BY_BOTH: u32 = 2;
 
 /// [`Settings::outcomes`]: attempts are not followed.
 pub const OUTCOMES_OFF: u32 = 0;
@@ -220,7 +227,7 @@ impl Settings {
         outcomes: OUTCOMES_OFF,
         sockets: 0,
         settled_only: 0,
-        native_by_function: 0,
+        native: NATIVE_BY_TRACEPOINT,
         io_uring: 0,
         io_uring_complete_cqe: 0,
         io_uring_layout: IoUringLayout::NONE,

@@ -8,16 +8,16 @@
 //!
 //! [`Settings::offsets`]: connect_ebpf::settings::Settings::offsets
 
-use core::{mem::offset_of, ptr::with_exposed_provenance};
+use core::mem::offset_of;
 
-use aya_ebpf::helpers::{bpf_get_current_task, bpf_probe_read_kernel};
+use aya_ebpf::helpers::bpf_get_current_task;
 use connect_ebpf::record::{
     Endpoints, TRANSPORT_DCCP, TRANSPORT_ICMP, TRANSPORT_MPTCP, TRANSPORT_OTHER, TRANSPORT_RAW,
     TRANSPORT_SCTP, TRANSPORT_SMC, TRANSPORT_TCP, TRANSPORT_UDP, TRANSPORT_UDPLITE, TRANSPORT_UNIX,
     TRANSPORT_UNKNOWN,
 };
 
-use crate::maps::setting;
+use crate::{maps::setting, memory::read};
 
 const AF_UNIX: u16 = 1;
 const AF_INET: u16 = 2;
@@ -223,11 +223,4 @@ fn fill(sk: u64, endpoints: &mut Endpoints) -> Option<()> {
 #[inline(always)]
 pub(crate) const fn from_ipv4([a, b, c, d]: [u8; 4]) -> [u8; 16] {
     [a, b, c, d, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0]
-}
-
-#[inline(always)]
-fn read<T>(base: u64, offset: u32) -> Option<T> {
-    let field = with_exposed_provenance(base.wrapping_add(u64::from(offset)) as usize);
-    // SAFETY: the helper checks the address, and T is an integer or bytes.
-    unsafe { bpf_probe_read_kernel(field) }.ok()
 }

@@ -24,13 +24,13 @@ use connect_ebpf::{
         COUNTING_GLOBAL, DURATIONS, DURATIONS_MAP, FAILURES, FAILURES_MAP, SERIES_MAP,
         SERIES_OVERFLOW_MAP, TALLIES, TALLIES_MAP,
     },
-    loss::LOSSES_MAP,
+    loss::{LOSSES_MAP, RETURNS_MAP},
     record::RECORDS_MAP,
     settings::{
-        ANY, INFLIGHT_MAP, IoUringLayout, LINEAGE_ENTRIES, LINEAGE_MAP, OUTCOMES_OFF,
-        OUTCOMES_WITH_ERRNO, OUTCOMES_WITHOUT_ERRNO, Offsets, REGISTERS_BY_HELPER,
-        REGISTERS_BY_STACK, REGISTERS_OFF, REQUESTS_BY_SOCKET_MAP, REQUESTS_ENTRIES, REQUESTS_MAP,
-        SETTINGS_GLOBAL, Settings,
+        ANY, INFLIGHT_MAP, IoUringLayout, LINEAGE_ENTRIES, LINEAGE_MAP, NATIVE_BY_BOTH,
+        NATIVE_BY_FUNCTION, NATIVE_BY_TRACEPOINT, OUTCOMES_OFF, OUTCOMES_WITH_ERRNO,
+        OUTCOMES_WITHOUT_ERRNO, Offsets, REGISTERS_BY_HELPER, REGISTERS_BY_STACK, REGISTERS_OFF,
+        REQUESTS_BY_SOCKET_MAP, REQUESTS_ENTRIES, REQUESTS_MAP, SETTINGS_GLOBAL, Settings,
     },
 };
 use log::Log;
@@ -99,7 +99,7 @@ const SIGNAL_DELIVER: Hook = Hook::plain("signal", "signal_deliver");
 const INTERRUPTION_BY_FUNCTION_HOOKS: [Hook; 2] = [
     Hook {
         program: "sys_rt_sigreturn",
-        at: At::Entry("__do_sys_rt_sigreturn"),
+        at: At::Entry(btf::RT_SIGRETURN),
     },
     SIGNAL_DELIVER,
 ];
@@ -415,6 +415,7 @@ pub fn attach(tracefs: &Tracefs, plan: Plan<'_>) -> Result<(Attached, Collector)
     };
     let records = RingBuf::try_from(records)?;
     let losses = PerCpuArray::try_from(take(&mut object, LOSSES_MAP)?)?;
+    let returns = PerCpuArray::try_from(take(&mut object, RETURNS_MAP)?)?;
     let lineage = HashMap::try_from(take(&mut object, LINEAGE_MAP)?)?;
     let attempts = HashMap::try_from(take(&mut object, ATTEMPTS_MAP)?)?;
     // Those without which there is no record.
@@ -433,7 +434,7 @@ pub fn attach(tracefs: &Tracefs, plan: Plan<'_>) -> Result<(Attached, Collector)
             programs.push(program.fd()?.as_fd().as_raw_fd());
         }
     }
-    let collector = Collector::new(records, losses, attempts, programs)?;
+    let collector = Collector::new(records, losses, returns, attempts, programs)?;
     let attached = Attached {
         object,
         links: placed.links,
@@ -626,7 +627,11 @@ fn settings(tracefs: &Tracefs, plan: Plan<'_>) -> Result<Settings> {
         outcomes,
         sockets: u32::from(!means.skip_socket && survey.offsets().is_some()),
         settled_only: u32::from(plan.settled_only),
-        native_by_function: u32::from(means.hooks == Hooks::Function),
+        native: match means.hooks {
+            Hooks::Tracepoint => NATIVE_BY_TRACEPOINT,
+            Hooks::Function => NATIVE_BY_FUNCTION,
+            Hooks::Auto => NATIVE_BY_BOTH,
+        },
         io_uring: u32::from(io_uring),
         io_uring_complete_cqe: u32::from(io_uring_complete_cqe),
         io_uring_layout,

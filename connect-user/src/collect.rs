@@ -4,7 +4,11 @@ use std::{fs, os::fd::RawFd};
 
 use anyhow::{Context as _, Result};
 use aya::maps::{HashMap, MapData, PerCpuArray, RingBuf};
-use connect_ebpf::{attempt::Attempt, loss::KernelLoss, record::Outcome};
+use connect_ebpf::{
+    attempt::Attempt,
+    loss::{KernelLoss, RETURNS_BY_FUNCTION, RETURNS_CONFIRMED},
+    record::Outcome,
+};
 use tokio::io::{Interest, unix::AsyncFd};
 
 /// Why a record was not delivered.
@@ -56,6 +60,7 @@ impl Loss {
 pub struct Collector {
     ring: AsyncFd<RingBuf<MapData>>,
     losses: PerCpuArray<MapData, u64>,
+    returns: PerCpuArray<MapData, u64>,
     attempts: HashMap<MapData, u64, Attempt>,
     /// Programs whose missed runs may be missed calls.
     programs: Vec<RawFd>,
@@ -72,6 +77,7 @@ impl Collector {
     pub fn new(
         ring: RingBuf<MapData>,
         losses: PerCpuArray<MapData, u64>,
+        returns: PerCpuArray<MapData, u64>,
         attempts: HashMap<MapData, u64, Attempt>,
         programs: Vec<RawFd>,
     ) -> Result<Self> {
@@ -86,6 +92,7 @@ impl Collector {
         Ok(Self {
             ring,
             losses,
+            returns,
             attempts,
             programs,
             told: Vec::new(),
@@ -130,11 +137,7 @@ impl Collector {
     pub fn losses(&mut self) -> Result<Vec<(Loss, u64)>> {
         let mut totals = Vec::with_capacity(Loss::ALL.len());
         for loss in KernelLoss::ALL {
-            let counts = self
-                .losses
-                .get(&loss.index(), 0)
-                .context("cannot read the loss counters")?;
-            totals.push((Loss::Kernel(loss), counts.iter().sum()));
+            totals.push((Loss::Kernel(loss), sum(&self.losses, loss.index())?));
         }
         // What the kernel object has found out by itself is no second loss.
         let known: u64 = totals
@@ -142,8 +145,15 @@ impl Collector {
             .filter(|(loss, _)| *loss == Loss::Kernel(KernelLoss::ReturnMissed))
             .map(|&(_, count)| count)
             .sum();
+        // In this order, calls that return meanwhile look recovered, and not lost.
+        let confirmed = sum(&self.returns, RETURNS_CONFIRMED)?;
         let missed: u64 = self.programs.iter().copied().map(missed_runs).sum();
-        totals.push((Loss::HookMissed, missed.saturating_sub(known)));
+        let recovered = sum(&self.returns, RETURNS_BY_FUNCTION)?.saturating_sub(confirmed);
+        let missed = missed.saturating_sub(known).saturating_sub(recovered);
+        let told = self.told.iter().find(|(loss, _)| *loss == Loss::HookMissed);
+        // It never falls.
+        let missed = told.map_or(missed, |&(_, told)| missed.max(told));
+        totals.push((Loss::HookMissed, missed));
         let new = totals
             .iter()
             .enumerate()
@@ -156,6 +166,14 @@ impl Collector {
         self.told = totals;
         Ok(new)
     }
+}
+
+/// A counter that every CPU has.
+fn sum(counters: &PerCpuArray<MapData, u64>, index: u32) -> Result<u64> {
+    let counts = counters
+        .get(&index, 0)
+        .context("cannot read the loss counters")?;
+    Ok(counts.iter().sum())
 }
 
 /// How often the kernel skipped a program (`recursion_misses` in its fdinfo, from kernel 5.12; for

@@ -6,7 +6,7 @@ use std::borrow::Cow;
 use serde::Serialize;
 
 use crate::{
-    attach::{Functions, IoUring, Outcomes, Survey},
+    attach::{Functions, IoUring, Outcomes, Survey, btf::RT_SIGRETURN},
     cli::{Hooks, Means},
 };
 
@@ -44,11 +44,16 @@ impl Coverage {
     #[must_use]
     pub fn of(survey: &Survey, functions: &Functions, means: &Means) -> Self {
         Self {
-            syscall: if means.hooks == Hooks::Function {
-                "seen: fentry:__sys_connect, fexit:__sys_connect; not what seccomp denies, nor a call \
-                 that was under way at the start"
-            } else {
-                "seen: syscalls:sys_enter_connect, syscalls:sys_exit_connect"
+            syscall: match (means.hooks, functions) {
+                (Hooks::Function, _) => {
+                    "seen: fentry:__sys_connect, fexit:__sys_connect; not what seccomp denies, nor a \
+                     call that was under way at the start"
+                }
+                (_, Functions::Attached) => {
+                    "seen: syscalls:sys_enter_connect, syscalls:sys_exit_connect, and for calls that \
+                     the kernel skips there fentry:__sys_connect, fexit:__sys_connect"
+                }
+                _ => "seen: syscalls:sys_enter_connect, syscalls:sys_exit_connect",
             }
             .into(),
             compat: compat(functions),
@@ -62,16 +67,16 @@ impl Coverage {
             address: address(functions),
             interruption: match survey.interruptions {
                 Some(true) if means.hooks == Hooks::Function => {
-                    "seen: signal:signal_deliver, fentry:__do_sys_rt_sigreturn"
+                    format!("seen: signal:signal_deliver, fentry:{RT_SIGRETURN}").into()
                 }
-                Some(true) => "seen: signal:signal_deliver, syscalls:sys_enter_rt_sigreturn",
+                Some(true) => "seen: signal:signal_deliver, syscalls:sys_enter_rt_sigreturn".into(),
                 Some(false) => {
                     "not seen: no signal:signal_deliver or syscalls:sys_enter_rt_sigreturn, \
                      so an interrupted call ends as ERESTARTSYS"
+                        .into()
                 }
-                None => "seen if tracefs, which cannot be read now, has signal:signal_deliver",
-            }
-            .into(),
+                None => "seen if tracefs, which cannot be read now, has signal:signal_deliver".into(),
+            },
             outcome: match &survey.outcomes {
                 Outcomes::WithErrno(_) => {
                     "seen: sock:inet_sock_set_state, for TCP and the subflows \

@@ -1,6 +1,6 @@
 //! Connects that io_uring makes: by the caller, by a thread of its own, one after another, cancelled.
 
-use std::{net::TcpListener, os::fd::AsRawFd, ptr};
+use std::{fs, net::TcpListener, os::fd::AsRawFd, ptr};
 
 use anyhow::{Result, anyhow, bail, ensure};
 use io_uring::{opcode, squeue::Flags, types::Fd};
@@ -17,6 +17,7 @@ use crate::support::{
     sockaddr::{Sockaddr, inet, loopback, unix_abstract},
     stage::{Attempt, Settlement, Stage},
     syscall::{socket, tcp, udp, unix_stream},
+    wait,
 };
 
 pub(crate) const CASES: &[Case] = &[
@@ -40,16 +41,11 @@ pub(crate) const CASES: &[Case] = &[
             };
             ensure!(connect.text("via")? == "io_uring", "{connect:?}");
             ensure!(connect.text("error.type")? == "ECANCELED", "{connect:?}");
-            // The kernel takes the ring apart in its own time, which may be after the observation.
-            let outcomes = &observation.outcomes;
-            ensure!(
-                outcomes.len() as u64 + observation.unsettled == 1,
-                "{observation:?}"
-            );
-            for outcome in outcomes {
-                ensure!(outcome.text("outcome")? == "abandoned", "{outcome:?}");
-                ensure!(outcome.text("id")? == connect.text("id")?, "{outcome:?}");
-            }
+            let [outcome] = &observation.outcomes[..] else {
+                bail!("{observation:?}");
+            };
+            ensure!(outcome.text("outcome")? == "abandoned", "{outcome:?}");
+            ensure!(outcome.text("id")? == connect.text("id")?, "{outcome:?}");
             Ok(())
         },
         ended,
@@ -222,7 +218,13 @@ fn ended(_stage: &Stage) -> Result<()> {
         std::mem::forget((client, ring));
         Ok(())
     })?;
-    succeed_all()
+    succeed_all()?;
+    // In its own time, which may be after the process's end.
+    wait::until_true("the end of the attempt", || {
+        let sockets = fs::read_to_string("/proc/thread-self/net/tcp")?;
+        // The titles are left.
+        Ok(sockets.lines().count() == 1)
+    })
 }
 
 fn bad_arguments(stage: &Stage) -> Result<()> {

@@ -14,6 +14,7 @@ use crate::support::{
     child::fork,
     feature::{REGISTERS, SECCOMP_KILL},
     memory::Pages,
+    processor::set_result,
     seccomp::{answer_by_length, errno},
     sockaddr::{Sockaddr, inet, loopback, unix},
     stage::{Attempt, Outcome, Stage},
@@ -81,7 +82,7 @@ extern "C" fn answer(_signal: i32, _info: *mut libc::siginfo_t, context: *mut li
     let context = context.cast::<libc::ucontext_t>();
     // SAFETY: a handler with SA_SIGINFO gets the context that it returns to, and may change it.
     let context = unsafe { &mut *context };
-    context.uc_mcontext.gregs[libc::REG_RAX as usize] = -i64::from(libc::EHOSTDOWN);
+    set_result(context, -i64::from(libc::EHOSTDOWN));
 }
 
 fn trapped(stage: &Stage) -> Result<()> {

@@ -45,6 +45,7 @@ impl Pages {
     }
 
     /// The same, where a pointer of 32 bits reaches.
+    #[cfg(target_arch = "x86_64")]
     pub(crate) fn low(count: usize) -> Result<Self> {
         Self::map_at(0x4000_0000, count, libc::MAP_ANONYMOUS, -1)
     }

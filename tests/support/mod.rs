@@ -18,6 +18,7 @@ pub(crate) mod namespace;
 pub(crate) mod network;
 pub(crate) mod observation;
 pub(crate) mod option;
+pub(crate) mod processor;
 pub(crate) mod ring;
 pub(crate) mod scratch;
 pub(crate) mod seccomp;

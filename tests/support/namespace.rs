@@ -22,7 +22,8 @@ pub(crate) fn enter_network() -> Result<()> {
     // SAFETY: all zero is a valid request.
     let mut request: libc::ifreq = unsafe { std::mem::zeroed() };
     for (to, from) in request.ifr_name.iter_mut().zip(c"lo".to_bytes()) {
-        *to = from.cast_signed();
+        // Signed or not, as the processor has it.
+        *to = libc::c_char::from_ne_bytes([*from]);
     }
     request.ifr_ifru.ifru_flags = i16::try_from(libc::IFF_UP | libc::IFF_RUNNING)?;
     ioctl(&socket, libc::SIOCSIFFLAGS, &mut request).context("the loopback does not come up")

@@ -14,12 +14,15 @@ use aya_ebpf::{
     macros::{fentry, fexit},
     programs::{FEntryContext, FExitContext},
 };
-use connect_ebpf::record::{VIA_COMPAT, VIA_SYSCALL};
+use connect_ebpf::{
+    record::{VIA_COMPAT, VIA_SYSCALL},
+    settings::{NATIVE_BY_BOTH, NATIVE_BY_TRACEPOINT},
+};
 
 use crate::{
     call::{self, Return},
     filter,
-    inflight::{self, Arguments},
+    inflight::{self, Arguments, TOLD_ENTRY, TOLD_NOTHING},
     maps::setting,
     probe::{interruption, io_uring},
     socket, task,
@@ -27,19 +30,24 @@ use crate::{
 
 #[fentry(function = "__sys_connect")]
 fn sys_connect_entry(ctx: FEntryContext) {
-    if let Some(via) = ours() {
-        call::enter(
-            task::current(),
-            Arguments::new([ctx.arg(0), ctx.arg(1), ctx.arg(2)]),
-            via,
-        );
+    let Some(Way { via, is_told_twice }) = way() else {
+        return;
+    };
+    let id = task::current();
+    if is_told_twice
+        && let Some(thread) = inflight::thread(id.tid)
+        && thread.told.replace(TOLD_NOTHING) == TOLD_ENTRY
+    {
+        return;
     }
+    let arguments = Arguments::new([ctx.arg(0), ctx.arg(1), ctx.arg(2)]);
+    call::enter(id, arguments, via, TOLD_NOTHING);
 }
 
 #[fexit(function = "__sys_connect")]
 fn sys_connect_exit(ctx: FExitContext) {
     let at_ns = task::now();
-    let Some(via) = ours() else {
+    let Some(Way { via, is_told_twice }) = way() else {
         return;
     };
     // The result stands behind the three arguments.
@@ -48,6 +56,7 @@ fn sys_connect_exit(ctx: FExitContext) {
         ret: ret.into(),
         at_ns,
         via,
+        is_told_again: is_told_twice,
     };
     let arguments = || Some(Arguments::new([ctx.arg(0), ctx.arg(1), ctx.arg(2)]));
     call::exit(&ctx, task::current(), returns, arguments);
@@ -73,13 +82,32 @@ fn sys_rt_sigreturn(_ctx: FEntryContext) {
     interruption::handler_returns();
 }
 
-/// How this call was made, if no tracepoint tells of it.
+/// How a call is made.
+struct Way {
+    /// `VIA_*`
+    via: u8,
+    /// The tracepoints tell of it too: before its entry here, and after its return.
+    is_told_twice: bool,
+}
+
+/// How this call is made, if it is ours to tell of.
+///
+/// Tracepoints alone would do for the native system call; but the kernel does not run a program while
+/// another task is in the same one on its CPU, which happens where it preempts programs (from 7.0 on).
+/// What one hook misses, the other has.
 #[inline(always)]
-fn ours() -> Option<u8> {
+fn way() -> Option<Way> {
+    let native = setting!(native);
     if task::is_compat() {
-        Some(VIA_COMPAT)
-    } else if setting!(native_by_function) != 0 {
-        Some(VIA_SYSCALL)
+        Some(Way {
+            via: VIA_COMPAT,
+            is_told_twice: false,
+        })
+    } else if native != NATIVE_BY_TRACEPOINT {
+        Some(Way {
+            via: VIA_SYSCALL,
+            is_told_twice: native == NATIVE_BY_BOTH,
+        })
     } else {
         None
     }

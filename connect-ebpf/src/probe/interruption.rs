@@ -30,17 +30,19 @@
 use aya_ebpf::{macros::tracepoint, programs::TracePointContext};
 use connect_ebpf::{
     loss::KernelLoss,
-    record::VIA_COMPAT,
-    settings::{REGISTERS_BY_HELPER, REGISTERS_BY_STACK, REGISTERS_OFF},
+    record::{KNOWN_ENTRY, VIA_COMPAT},
+    settings::REGISTERS_OFF,
 };
 
 use crate::{
+    architecture::{self, SHOWS_DECISION, SYS_CONNECT, SYSCALL_LENGTH},
     emit,
     inflight::{self, Arguments, Call, DEPTH_LOST, DEPTH_MAX},
     maps::setting,
+    registers::{self, SavedRegisters, registers},
     report::report,
     settlement,
-    task::{self, SYS_CONNECT, SYSCALL_LENGTH, SavedRegisters, TaskId},
+    task::{self, TaskId},
 };
 
 const EINTR: i64 = 4;
@@ -62,10 +64,24 @@ const SA_ONSTACK: u64 = 0x0800_0000;
 /// `sa_flags`: interrupted calls are restarted.
 const SA_RESTART: u64 = 0x1000_0000;
 
+/// What a call is taken to have returned that seccomp has trapped: nothing that one returns.
+const TRAPPED: i64 = i64::MIN;
+
+/// What a call has returned, or [`TRAPPED`] if seccomp has sent SIGSYS instead of making it.
+#[inline(always)]
+pub(crate) fn unless_trapped(ret: i64, call: &Call) -> i64 {
+    let entry_seen = call.known.get() & KNOWN_ENTRY != 0;
+    if !entry_seen && architecture::is_taken_back(ret, call.fd.get(), task::may_be_interrupted()) {
+        TRAPPED
+    } else {
+        ret
+    }
+}
+
 /// Whether a call that returned this is not over yet.
 #[inline(always)]
-pub(crate) fn suspends(ret: i64, entry_seen: bool) -> bool {
-    is_trapped(ret, entry_seen) || (is_interruption(ret) && task::may_be_interrupted())
+pub(crate) fn suspends(ret: i64) -> bool {
+    ret == TRAPPED || (is_interruption(ret) && task::may_be_interrupted())
 }
 
 #[inline(always)]
@@ -76,12 +92,6 @@ fn is_interruption(ret: i64) -> bool {
         EINTR => setting!(task_registers) != REGISTERS_OFF,
         _ => false,
     }
-}
-
-/// Whether seccomp has sent SIGSYS instead of making the call.
-#[inline(always)]
-pub(crate) const fn is_trapped(ret: i64, entry_seen: bool) -> bool {
-    ret == SYS_CONNECT && !entry_seen
 }
 
 /// Keeps a call that has returned, until what becomes of it is known.
@@ -178,7 +188,7 @@ fn lose(id: TaskId, registers: SavedRegisters, entering: bool) {
     }
     if entering {
         lost.undecided.set(1);
-    } else if registers.result != -EINTR && suspends(registers.result, true) {
+    } else if registers.result != -EINTR && suspends(registers.result) {
         let there = (registers.stack_pointer, registers.instruction_pointer);
         expect_restart(id, Some(there));
     }
@@ -247,7 +257,8 @@ fn signal_deliver(ctx: TracePointContext) {
     if last.undecided.get() != 0 {
         last.undecided.set(0);
         // An earlier signal without a handler may have decided for a restart already.
-        let open = registers().is_none_or(|registers| registers.result == last.ret.get());
+        let open = !SHOWS_DECISION
+            || registers().is_none_or(|registers| registers.result == last.ret.get());
         let interrupted = open
             && match -last.ret.get() {
                 ERESTARTSYS => flags & SA_RESTART == 0,
@@ -255,7 +266,8 @@ fn signal_deliver(ctx: TracePointContext) {
                 _ => false,
             };
         if interrupted {
-            end_answered(thread, last, -EINTR);
+            last.ret.set(-EINTR);
+            end(thread, last, 0);
             // The handler is one more on top of what this call stood on.
             if let Some((_, below)) = last_suspended(id.tid) {
                 begin_handler(below, flags);
@@ -306,9 +318,9 @@ pub(crate) fn handler_returns() {
         return;
     }
     if thread.suspended.get() > DEPTH_MAX {
-        expect_restart(id, task::restart_after_handler(stack_pointer));
+        expect_restart(id, registers::restart_after_handler(stack_pointer));
     }
-    let restored = task::stack_pointer_after_handler(stack_pointer);
+    let restored = registers::stack_pointer_after_handler(stack_pointer);
     let is_own = restored == Some(last.stack_pointer.get());
     // Every handler that began since has returned with this one, or was left.
     let handlers = if is_own { 1 } else { last.handlers.get() };
@@ -316,9 +328,9 @@ pub(crate) fn handler_returns() {
     if last.handlers.get() != 0 {
         return;
     }
-    if last.ret.get() == SYS_CONNECT {
+    if last.ret.get() == TRAPPED {
         // The handler of SIGSYS returns, with what it has answered to the trapped call.
-        let answer = task::result_after_handler(stack_pointer);
+        let answer = registers::result_after_handler(stack_pointer);
         last.ret.set(answer.unwrap_or(-ENOSYS));
         last.killed.set(0);
     } else if last.goes_on(stack_pointer) {
@@ -385,7 +397,7 @@ impl Call {
     fn goes_on(&self, stack_pointer: u64) -> bool {
         let made = self.instruction_pointer.get();
         made == 0
-            || task::instruction_after_handler(stack_pointer)
+            || registers::instruction_after_handler(stack_pointer)
                 .is_none_or(|next| next == made.wrapping_sub(SYSCALL_LENGTH))
     }
 }
@@ -393,25 +405,13 @@ impl Call {
 /// A call without a result has `-ERESTARTSYS` for one, also where the kernel shows something else.
 #[inline(always)]
 pub(crate) const fn kernels_own(ret: i64) -> i64 {
-    if ret == SYS_CONNECT {
-        -ERESTARTSYS
-    } else {
-        ret
-    }
+    if ret == TRAPPED { -ERESTARTSYS } else { ret }
 }
 
 /// Nothing more becomes of the last suspended call.
 #[inline(always)]
 fn end(thread: &Call, last: &Call, killed: u8) {
     last.killed.set(killed);
-    end_as_it_says(thread, last);
-}
-
-/// The last suspended call is over, with this answer.
-#[inline(always)]
-fn end_answered(thread: &Call, last: &Call, answer: i64) {
-    last.ret.set(answer);
-    last.killed.set(0);
     end_as_it_says(thread, last);
 }
 
@@ -430,27 +430,12 @@ fn end_as_it_says(thread: &Call, last: &Call) {
     report(last);
 }
 
-/// The caller's stack pointer; 0 where it is not known.
+/// The caller's stack pointer; 0 where it is not known. One value for the optimiser, which would else
+/// keep what it has only for the way on which it is known, and read it on both: kernels before 6.4 refuse
+/// to read what was not written.
 #[inline(always)]
 fn stack_pointer() -> u64 {
-    known_stack_pointer(registers())
-}
-
-/// One value for the optimiser, which would else keep what it has only for the way on which it is
-/// known, and read it on both: kernels before 6.4 refuse to read what was not written.
-#[inline(always)]
-fn known_stack_pointer(registers: Option<SavedRegisters>) -> u64 {
-    core::hint::black_box(registers.map_or(0, |registers| registers.stack_pointer))
-}
-
-/// The current task's saved registers, where the kernel lets us.
-#[inline(always)]
-pub(crate) fn registers() -> Option<SavedRegisters> {
-    match setting!(task_registers) {
-        REGISTERS_BY_HELPER => task::registers(),
-        REGISTERS_BY_STACK => task::registers_on_stack(),
-        _ => None,
-    }
+    core::hint::black_box(registers().map_or(0, |registers| registers.stack_pointer))
 }
 
 #[inline(always)]

@@ -26,9 +26,10 @@ use crate::{
     emit, filter,
     inflight::{Arguments, Call, IDLE},
     maps::{LOOKED_UP, REQUESTS, REQUESTS_BY_SOCKET, REQUESTS_WITHOUT_SOCKET, setting},
+    memory::{field, read},
     report::report,
-    socket, task,
-    task::{TaskId, field},
+    socket,
+    task::{self, TaskId},
 };
 
 /// `IORING_OP_CONNECT` (`include/uapi/linux/io_uring.h`).
@@ -37,23 +38,23 @@ const CONNECT: u8 = 16;
 const FIXED_FILE: u64 = 1 << 0;
 
 /// In a request of a connect: the caller's pointer, and the length.
-const REQUEST_ADDRESS: u64 = 8;
-const REQUEST_ADDRLEN: u64 = 16;
+const REQUEST_ADDRESS: u32 = 8;
+const REQUEST_ADDRLEN: u32 = 16;
 
 /// `struct io_uring_sqe`: opcode, flags, descriptor, `addr2` and `addr`.
-const SQE_OPCODE: u64 = 0;
-const SQE_FLAGS: u64 = 1;
-const SQE_FD: u64 = 4;
-const SQE_ADDR2: u64 = 8;
-const SQE_ADDR: u64 = 16;
+const SQE_OPCODE: u32 = 0;
+const SQE_FLAGS: u32 = 1;
+const SQE_FD: u32 = 4;
+const SQE_ADDR2: u32 = 8;
+const SQE_ADDR: u32 = 16;
 
 /// `res` of a `struct io_uring_cqe`.
-const CQE_RESULT: u64 = 8;
+const CQE_RESULT: u32 = 8;
 
 #[raw_tracepoint(tracepoint = "io_uring_submit_req")]
 fn io_uring_submit(ctx: RawTracePointContext) {
     let request: u64 = ctx.arg(0);
-    if read::<u8>(request, setting!(offsets.io_kiocb_opcode).into()) == Some(CONNECT) {
+    if read::<u8>(request, setting!(offsets.io_kiocb_opcode)) == Some(CONNECT) {
         submit(Key::of(request), request);
     }
 }
@@ -354,14 +355,8 @@ fn existing_or_new(key: Key) -> Option<&'static Call> {
     existing(key)
 }
 
-/// What lies so many bytes behind this address of the kernel's.
-#[inline(always)]
-fn read<T>(base: u64, offset: u64) -> Option<T> {
-    task::at(base.wrapping_add(offset))
-}
-
 /// A field of the context of a plain tracepoint.
 #[inline(always)]
 fn plain<T>(ctx: &TracePointContext, offset: u32) -> Option<T> {
-    task::at((ctx.as_ptr().addr() as u64).wrapping_add(offset.into()))
+    read(ctx.as_ptr().addr() as u64, offset)
 }

@@ -9,8 +9,8 @@ use connect_ebpf::record::VIA_SYSCALL;
 
 use crate::{
     call::{self, Return},
-    inflight::Arguments,
-    probe::interruption,
+    inflight::{Arguments, TOLD_ENTRY},
+    registers::registers,
     task,
 };
 
@@ -30,7 +30,7 @@ fn sys_enter_connect(ctx: TracePointContext) {
         field(&ctx, ENTER_USERVADDR),
         field(&ctx, ENTER_ADDRLEN),
     ]);
-    call::enter(task::current(), arguments, VIA_SYSCALL);
+    call::enter(task::current(), arguments, VIA_SYSCALL, TOLD_ENTRY);
 }
 
 #[tracepoint(category = "syscalls", name = "sys_exit_connect")]
@@ -41,10 +41,10 @@ fn sys_exit_connect(ctx: TracePointContext) {
         ret: field(&ctx, EXIT_RET).cast_signed(),
         at_ns,
         via: VIA_SYSCALL,
+        is_told_again: false,
     };
     // From the saved registers, where the kernel lets us.
-    let arguments =
-        || interruption::registers().map(|registers| Arguments::new(registers.arguments));
+    let arguments = || registers().map(|registers| Arguments::new(registers.arguments));
     call::exit(&ctx, task::current(), returns, arguments);
 }
 

@@ -77,11 +77,15 @@ fn blank(name: u32, kind: u32) -> impl Iterator<Item = u8> {
 }
 
 /// Functions that the kernel object hooks into.
-const HOOKED: [&str; 3] = [
-    "__sys_connect",
-    "__sys_connect_file",
-    "__do_sys_rt_sigreturn",
-];
+const HOOKED: [&str; 3] = ["__sys_connect", "__sys_connect_file", RT_SIGRETURN];
+
+/// The function behind `rt_sigreturn(2)`, which the kernel's `SYSCALL_DEFINE0` makes: of its own on
+/// x86-64, the system call's entry on 64-bit Arm.
+pub const RT_SIGRETURN: &str = if cfg!(target_arch = "aarch64") {
+    "__arm64_sys_rt_sigreturn"
+} else {
+    "__do_sys_rt_sigreturn"
+};
 
 /// The raw tracepoints of io_uring.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -192,7 +196,7 @@ fn offsets(btf: &Btf<'_>) -> Result<Offsets> {
         task_group_leader: at("task_struct", "group_leader")?,
         task_comm: at("task_struct", "comm")?,
         task_pid: at("task_struct", "pid")?,
-        // Only where there are 32-bit programs on a 64-bit kernel.
+        // On x86-64 only, if the kernel runs 32-bit programs.
         thread_info_status: btf.offset("thread_info", "status").unwrap_or(0),
         io_kiocb_opcode: io("io_kiocb", "opcode"),
         io_kiocb_flags: io("io_kiocb", "flags"),

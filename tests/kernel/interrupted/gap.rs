@@ -6,7 +6,6 @@
 //! does not have `SA_RESTART`, mends that.
 
 use std::{
-    arch::asm,
     io,
     ptr::null_mut,
     sync::atomic::{AtomicBool, Ordering::SeqCst},
@@ -21,10 +20,12 @@ use super::{
     signals::{child, during, on},
     truth::{Scene, keep, now},
 };
-use crate::support::{child::succeed, memory::page_size, stage::Stage};
-
-/// mov eax, 42; syscall; ret
-const CODE: [u8; 8] = [0xb8, 42, 0, 0, 0, 0x0f, 0x05, 0xc3];
+use crate::support::{
+    child::succeed,
+    memory::page_size,
+    processor::{CONNECT_CODE, connect_by},
+    stage::Stage,
+};
 
 /// A page that makes the call.
 #[derive(Clone, Copy, Debug)]
@@ -45,7 +46,7 @@ impl Page {
         );
         // SAFETY: the page is ours, and longer than that.
         unsafe {
-            page.cast::<[u8; 8]>().write(CODE);
+            page.cast::<[u8; CONNECT_CODE.len()]>().write(CONNECT_CODE);
         }
         let page = Self {
             address: page.expose_provenance(),
@@ -68,19 +69,8 @@ impl Page {
 
     /// connect(2). Returns the errno.
     fn connect(self, fd: u64, pointer: u64, addrlen: u64) -> i32 {
-        let result: i64;
-        // SAFETY: the code there is a function that makes a system call, which only reads.
-        unsafe {
-            asm!(
-                "call {page}",
-                page = in(reg) self.address,
-                in("rdi") fd,
-                in("rsi") pointer,
-                in("rdx") addrlen,
-                lateout("rax") result,
-                clobber_abi("C"),
-            );
-        }
+        // SAFETY: the code stands there; where it cannot be executed, the handler of SIGSEGV mends that.
+        let result = unsafe { connect_by(self.address, fd, pointer, addrlen) };
         i32::try_from(-result).unwrap_or(-1)
     }
 }

@@ -5,18 +5,10 @@
 //! once, from the system call or from [`land`], which does what `siglongjmp` does: it restores the
 //! stack pointer, and jumps.
 
-use std::{
-    arch::naked_asm,
-    sync::{
-        Mutex, PoisonError,
-        atomic::{AtomicU64, Ordering::SeqCst},
-    },
-};
+use std::sync::{Mutex, PoisonError, atomic::Ordering::SeqCst};
 
 use anyhow::{Context as _, Result, bail};
-use libc::{
-    EINTR, REG_RAX, REG_RIP, REG_RSP, SA_NODEFER, SA_ONSTACK, SA_RESTART, SIGUSR1, SIGUSR2,
-};
+use libc::{EINTR, SA_NODEFER, SA_ONSTACK, SA_RESTART, SIGUSR1, SIGUSR2};
 
 use super::{
     nested::use_alternate_stack,
@@ -24,59 +16,14 @@ use super::{
     signals::{Sent, Victim, during, on, on_only_count},
     truth::{Made, Moment, Scene, Target, keep, now},
 };
-use crate::support::{stage::Stage, truth::Caller};
-
-/// What [`connect_or_land`] returns after a jump.
-const LANDED: i32 = 1000;
-
-/// Where to jump to: a stack pointer and an instruction.
-#[derive(Debug, Default)]
-#[repr(C)]
-struct Landing {
-    stack_pointer: AtomicU64,
-    instruction: AtomicU64,
-}
-
-/// connect(2). Returns what the kernel returns, or -[`LANDED`] after [`land`].
-#[unsafe(naked)]
-extern "C" fn connect_or_land(fd: u64, pointer: u64, addrlen: u64, landing: &Landing) -> i64 {
-    naked_asm!(
-        // What a function has to preserve; the kernel preserves it too, but the handler, which is
-        // left in the middle, does not.
-        "push rbp",
-        "push rbx",
-        "push r12",
-        "push r13",
-        "push r14",
-        "push r15",
-        "mov [rcx], rsp",
-        "lea rax, [rip + 2f]",
-        "mov [rcx + 8], rax",
-        "mov eax, {connect}",
-        "syscall",
-        "2:",
-        "pop r15",
-        "pop r14",
-        "pop r13",
-        "pop r12",
-        "pop rbx",
-        "pop rbp",
-        "ret",
-        connect = const libc::SYS_connect,
-    )
-}
-
-/// Leaves everything below the [`connect_or_land`] that has filled `landing`. What stands on the
-/// stack there must not need to be dropped.
-#[unsafe(naked)]
-unsafe extern "C" fn land(landing: &Landing) -> ! {
-    naked_asm!(
-        "mov rsp, [rdi]",
-        "mov rax, -{landed}",
-        "jmp [rdi + 8]",
-        landed = const LANDED,
-    )
-}
+use crate::support::{
+    processor::{
+        LANDED, Landing, connect_or_land, land, set_instruction_pointer, set_result,
+        set_stack_pointer,
+    },
+    stage::Stage,
+    truth::Caller,
+};
 
 /// The ways of a handler to leave.
 #[derive(Clone, Copy, Debug)]
@@ -95,15 +42,9 @@ fn leave_by(way: Way, landing: &'static Landing, flags: i32) -> Result<()> {
             // SAFETY: the call is still on this thread's stack, and nothing between needs a drop.
             Way::Jump => unsafe { land(landing) },
             Way::Context => {
-                let registers = &mut context.uc_mcontext.gregs;
-                for (register, value) in [
-                    (REG_RSP, landing.stack_pointer.load(SeqCst).cast_signed()),
-                    (REG_RIP, landing.instruction.load(SeqCst).cast_signed()),
-                    (REG_RAX, -i64::from(LANDED)),
-                ] {
-                    let register = registers.get_mut(usize::try_from(register)?);
-                    *register.context("no such register")? = value;
-                }
+                set_stack_pointer(context, landing.stack_pointer.load(SeqCst));
+                set_instruction_pointer(context, landing.instruction.load(SeqCst));
+                set_result(context, -i64::from(LANDED));
             }
         }
         Ok(())

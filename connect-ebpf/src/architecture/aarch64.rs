@@ -1,0 +1,81 @@
+//! 64-bit Arm.
+
+use crate::{memory, registers::SavedRegisters};
+
+/// Number of the connect system call (`include/uapi/asm-generic/unistd.h`).
+pub(crate) const SYS_CONNECT: i64 = 203;
+
+/// Size of the instruction that makes a system call, which a restart makes again, in bytes.
+pub(crate) const SYSCALL_LENGTH: u64 = 4;
+
+/// Whether the saved registers show, when a handler is about to begin, that an earlier signal has
+/// decided for a restart. They do not: they are set for one in any case, and set back if the handler
+/// decides otherwise (`do_signal` in `arch/arm64/kernel/signal.c`).
+pub(crate) const SHOWS_DECISION: bool = false;
+
+/// `thread_info.flags` bits that interrupt a system call, `TIF_SIGPENDING` and `TIF_NOTIFY_SIGNAL`:
+/// bits 0 and 6 (`arch/arm64/include/asm/thread_info.h`), or where the flags are the same for every
+/// architecture bits 1 and 2 (`include/asm-generic/thread_info_tif.h`). Which of the two is not
+/// told; the other meanings of these bits only make a call look interrupted.
+pub(crate) const INTERRUPTED: u64 = 1 << 0 | 1 << 1 | 1 << 2 | 1 << 6;
+
+/// Where `rt_sigreturn(2)` finds the registers that it restores, from the stack pointer on, in
+/// bytes: `uc_mcontext.regs`, `.sp` and `.pc` (`arch/arm64/include/uapi/asm/sigcontext.h`), behind a
+/// `siginfo` of 128 bytes and a `ucontext` of 176.
+pub(crate) const SIGFRAME_RESULT: u64 = 128 + 176 + 8;
+/// See [`SIGFRAME_RESULT`].
+pub(crate) const SIGFRAME_STACK_POINTER: u64 = SIGFRAME_RESULT + 8 * 31;
+/// See [`SIGFRAME_RESULT`].
+pub(crate) const SIGFRAME_INSTRUCTION_POINTER: u64 = SIGFRAME_STACK_POINTER + 8;
+/// The number of a system call that is made again, or of one that is over: `x8`.
+pub(crate) const SIGFRAME_SYSTEM_CALL: u64 = SIGFRAME_RESULT + 8 * 8;
+
+/// `TIF_32BIT` (`arch/arm64/include/asm/thread_info.h`): the task is one of a 32-bit program.
+const COMPAT: u64 = 1 << 22;
+
+/// Whether this task makes 32-bit system calls.
+#[inline(always)]
+pub(crate) fn is_compat(task: u64) -> bool {
+    // A task begins with its `thread_info` (`CONFIG_THREAD_INFO_IN_TASK`), and that with its flags.
+    memory::read::<u64>(task, 0).is_some_and(|flags| flags & COMPAT != 0)
+}
+
+/// Whether a denied call, which returns this, has been taken back for a signal to decide
+/// (`syscall_rollback`): its result is its first argument again.
+#[inline(always)]
+pub(crate) const fn is_taken_back(ret: i64, fd: i32, may_be_interrupted: bool) -> bool {
+    may_be_interrupted && ret as i32 == fd
+}
+
+/// Offsets in `struct pt_regs` (`arch/arm64/include/asm/ptrace.h`), in bytes: `regs` is first.
+const X8: u32 = 8 * 8;
+const SP: u32 = 8 * 31;
+const ORIG_X0: u32 = 8 * 34;
+const SYSCALLNO: u32 = 8 * 35;
+
+/// The registers that stand here.
+#[inline(always)]
+pub(crate) fn saved(pt_regs: u64) -> Option<SavedRegisters> {
+    let [x0, x1, x2]: [u64; 3] = memory::read(pt_regs, 0)?;
+    let [sp, pc]: [u64; 2] = memory::read(pt_regs, SP)?;
+    let orig_x0 = memory::read(pt_regs, ORIG_X0)?;
+    // The kernel forgets it when it looks for signals (`forget_syscall`); the register stays.
+    let system_call = match memory::read::<i32>(pt_regs, SYSCALLNO)? {
+        number @ 0.. => number.into(),
+        _ => memory::read::<i64>(pt_regs, X8)?,
+    };
+    Some(SavedRegisters {
+        system_call,
+        arguments: [orig_x0, x1, x2],
+        result: x0.cast_signed(),
+        stack_pointer: sp,
+        instruction_pointer: pc,
+    })
+}
+
+/// The registers that this task saved, without a helper to find them: kernels that lack it have no
+/// hooks on functions on this processor either, and are not served so far.
+#[inline(always)]
+pub(crate) const fn saved_on_stack(_task: u64) -> Option<SavedRegisters> {
+    None
+}

@@ -1,0 +1,108 @@
+//! The registers that the current task saved when it entered the kernel, and those that it has left
+//! in the frame of a signal handler.
+
+use core::ptr::with_exposed_provenance;
+
+use aya_ebpf::helpers::{
+    bpf_get_current_task, bpf_get_current_task_btf, bpf_probe_read_user, bpf_task_pt_regs,
+};
+use connect_ebpf::settings::{REGISTERS_BY_HELPER, REGISTERS_BY_STACK};
+
+use crate::{
+    architecture::{
+        self, SIGFRAME_INSTRUCTION_POINTER, SIGFRAME_RESULT, SIGFRAME_STACK_POINTER,
+        SIGFRAME_SYSTEM_CALL, SYS_CONNECT, SYSCALL_LENGTH,
+    },
+    maps::setting,
+};
+
+/// Registers that a task saved.
+#[derive(Clone, Copy)]
+pub(crate) struct SavedRegisters {
+    /// Which system call it is in; negative in an interrupt or fault.
+    pub(crate) system_call: i64,
+    /// The first three arguments of the system call that it is in.
+    pub(crate) arguments: [u64; 3],
+    /// What the system call is going to return, as far as that is decided.
+    pub(crate) result: i64,
+    /// Its stack pointer.
+    pub(crate) stack_pointer: u64,
+    /// Its instruction pointer.
+    pub(crate) instruction_pointer: u64,
+}
+
+impl SavedRegisters {
+    /// Of a task whose registers cannot be read.
+    pub(crate) const UNKNOWN: Self = Self {
+        system_call: 0,
+        arguments: [0; 3],
+        result: 0,
+        stack_pointer: 0,
+        instruction_pointer: 0,
+    };
+}
+
+/// The current task's saved registers, where the kernel lets us.
+#[inline(always)]
+pub(crate) fn registers() -> Option<SavedRegisters> {
+    match setting!(task_registers) {
+        REGISTERS_BY_HELPER => by_helper(),
+        REGISTERS_BY_STACK => {
+            // SAFETY: no arguments.
+            architecture::saved_on_stack(unsafe { bpf_get_current_task() })
+        }
+        _ => None,
+    }
+}
+
+#[inline(always)]
+fn by_helper() -> Option<SavedRegisters> {
+    // SAFETY: no arguments; the verifier knows what it returns.
+    let task = unsafe { bpf_get_current_task_btf() };
+    // SAFETY: `task` is the current task, straight from the helper.
+    let registers = unsafe { bpf_task_pt_regs(task) };
+    // The helper returns a pointer; its binding says `long`.
+    architecture::saved(registers.cast_unsigned())
+}
+
+/// What the interrupted code will find as the result of its system call when the handler that is
+/// about to return has returned. A handler may have put something there, as one of SIGSYS does.
+#[inline(always)]
+pub(crate) fn result_after_handler(stack_pointer: u64) -> Option<i64> {
+    sigframe(stack_pointer, SIGFRAME_RESULT).map(u64::cast_signed)
+}
+
+/// Where the interrupted code's stack will be when the handler that is about to return has returned.
+#[inline(always)]
+pub(crate) fn stack_pointer_after_handler(stack_pointer: u64) -> Option<u64> {
+    sigframe(stack_pointer, SIGFRAME_STACK_POINTER)
+}
+
+/// With which stack and instruction pointer a connect call will return that is made again when the
+/// handler that is about to return has returned; `None` if none is.
+#[inline(always)]
+pub(crate) fn restart_after_handler(stack_pointer: u64) -> Option<(u64, u64)> {
+    let system_call = sigframe(stack_pointer, SIGFRAME_SYSTEM_CALL)?;
+    if system_call.cast_signed() != SYS_CONNECT {
+        return None;
+    }
+    let made = instruction_after_handler(stack_pointer)?;
+    let returns = made.wrapping_add(SYSCALL_LENGTH);
+    Some((stack_pointer_after_handler(stack_pointer)?, returns))
+}
+
+/// Where the thread goes on when the handler that is about to return has returned.
+#[inline(always)]
+pub(crate) fn instruction_after_handler(stack_pointer: u64) -> Option<u64> {
+    sigframe(stack_pointer, SIGFRAME_INSTRUCTION_POINTER)
+}
+
+#[inline(always)]
+fn sigframe(stack_pointer: u64, offset: u64) -> Option<u64> {
+    if stack_pointer == 0 {
+        return None;
+    }
+    let register = with_exposed_provenance((stack_pointer + offset) as usize);
+    // SAFETY: the helper checks the user's pointer.
+    unsafe { bpf_probe_read_user(register) }.ok()
+}
