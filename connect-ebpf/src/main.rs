@@ -31,6 +31,7 @@ mod filter;
 mod inflight;
 mod maps;
 mod memory;
+mod preemption;
 mod probe;
 mod registers;
 mod report;

@@ -2,6 +2,7 @@
 
 pub mod btf;
 mod hook;
+mod kfunc;
 mod survey;
 mod tracepoint_format;
 
@@ -45,7 +46,7 @@ use crate::{
 };
 
 /// The kernel object, as connect-user/build.rs made it.
-static OBJECT: &[u8] = aya::include_bytes_aligned!(concat!(env!("OUT_DIR"), "/connect-ebpf"));
+static OBJECT: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/connect-ebpf"));
 
 /// What forgets is attached before what remembers, and an entry before its return, so that no call is
 /// seen by half that could be seen whole.
@@ -458,8 +459,10 @@ fn load(plan: Plan<'_>, settings: &Settings) -> Result<Ebpf> {
         capacity,
         scope,
         metrics,
+        survey,
         ..
     } = plan;
+    let object = kfunc::Object::calling(OBJECT, |name| survey.functions.id(name));
     let or_one = |wanted, entries| if wanted { entries } else { 1 };
     EbpfLoader::new()
         .override_global(SETTINGS_GLOBAL, settings, true)
@@ -493,7 +496,7 @@ fn load(plan: Plan<'_>, settings: &Settings) -> Result<Ebpf> {
         .map_max_entries(FAILURES_MAP, metrics.room(FAILURES as usize))
         .map_max_entries(DURATIONS_MAP, metrics.room(DURATIONS))
         .map_max_entries(SERIES_MAP, metrics.max_series)
-        .load(OBJECT)
+        .load(object.bytes())
         .context("the kernel refuses the maps of connect-observer")
 }
 

@@ -10,7 +10,7 @@ use anyhow::{Context as _, Result, ensure};
 
 use crate::{
     setup,
-    support::{process::cannot_start, say, toolchain::STATIC_TARGET},
+    support::{architecture::Architecture, process::cannot_start, say},
 };
 
 #[derive(clap::Args)]
@@ -18,12 +18,17 @@ pub(crate) struct Args {
     /// Without shared libraries, for any machine or container
     #[arg(long = "static")]
     is_static: bool,
+
+    /// For this processor [default: the host's]
+    #[arg(long, value_name = "ARCHITECTURE", requires = "is_static")]
+    arch: Option<Architecture>,
 }
 
 pub(crate) fn run(args: &Args) -> Result<()> {
     let agent = if args.is_static {
         let mut cargo = cargo_build()?;
-        cargo.args(["--target", STATIC_TARGET]);
+        let architecture = args.arch.unwrap_or(Architecture::HOST);
+        architecture.build_static(&mut cargo)?;
         one(&executables(&mut cargo)?, AGENT)?
     } else {
         agent()?
@@ -41,12 +46,12 @@ pub(crate) fn agent() -> Result<PathBuf> {
 }
 
 /// Builds the static agent and the static kernel tests, and returns where they are.
-pub(crate) fn static_tests() -> Result<(PathBuf, PathBuf)> {
+pub(crate) fn static_tests(architecture: Architecture) -> Result<(PathBuf, PathBuf)> {
     let mut cargo = setup::ensure_tools()?.cargo();
     cargo
         .args(["test", "--no-run", "--release", "--locked"])
-        .args(["-p", "connect-user", "--test", "kernel"])
-        .args(["--target", STATIC_TARGET]);
+        .args(["-p", "connect-user", "--test", "kernel"]);
+    architecture.build_static(&mut cargo)?;
     let built = executables(&mut cargo)?;
     Ok((one(&built, AGENT)?, one(&built, "kernel")?))
 }

@@ -17,6 +17,7 @@ use connect_ebpf::record::{Endpoints, OUTCOME_ABANDONED, OUTCOME_ESTABLISHED, OU
 
 use crate::{
     filter, inflight,
+    preemption::Unpreempted,
     probe::io_uring,
     settlement::{self, Settlement},
     socket::{self, IPPROTO_TCP},
@@ -46,6 +47,7 @@ const DADDR_V6: usize = 56;
 
 #[raw_tracepoint(tracepoint = "inet_sock_set_state")]
 fn inet_sock_set_state(ctx: RawTracePointContext) {
+    let _unpreempted = Unpreempted::begin();
     let sk: u64 = ctx.arg(0);
     let old: u32 = ctx.arg(1);
     let new: u32 = ctx.arg(2);
@@ -69,6 +71,7 @@ fn inet_sock_set_state(ctx: RawTracePointContext) {
 
 #[tracepoint(category = "sock", name = "inet_sock_set_state")]
 fn inet_sock_set_state_without_errno(ctx: TracePointContext) {
+    let _unpreempted = Unpreempted::begin();
     let sk: u64 = field(&ctx, SKADDR);
     let old: u32 = field(&ctx, OLDSTATE);
     let new: u32 = field(&ctx, NEWSTATE);

@@ -39,6 +39,7 @@ use crate::{
     emit,
     inflight::{self, Arguments, Call, DEPTH_LOST, DEPTH_MAX},
     maps::setting,
+    preemption::Unpreempted,
     registers::{self, SavedRegisters, registers},
     report::report,
     settlement,
@@ -240,6 +241,7 @@ pub(crate) fn end_of_thread(id: TaskId) {
 
 #[tracepoint(category = "signal", name = "signal_deliver")]
 fn signal_deliver(ctx: TracePointContext) {
+    let _unpreempted = Unpreempted::begin();
     let id = task::current();
     let Some((thread, last)) = last_suspended(id.tid) else {
         return;
@@ -288,6 +290,7 @@ fn begin_handler(call: &Call, flags: u64) {
 
 #[tracepoint(category = "syscalls", name = "sys_enter_rt_sigreturn")]
 fn sys_enter_rt_sigreturn(_ctx: TracePointContext) {
+    let _unpreempted = Unpreempted::begin();
     handler_returns();
 }
 

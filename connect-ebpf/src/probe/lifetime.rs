@@ -9,6 +9,7 @@ use aya_ebpf::{macros::tracepoint, programs::TracePointContext};
 use crate::{
     call, inflight,
     maps::{LINEAGE, setting},
+    preemption::Unpreempted,
     probe::{interruption, lineage},
     task::{self, TaskId},
 };
@@ -16,6 +17,7 @@ use crate::{
 /// Runs in every thread that ends, not only in the last of a process.
 #[tracepoint(category = "sched", name = "sched_process_exit")]
 fn sched_process_exit(_ctx: TracePointContext) {
+    let _unpreempted = Unpreempted::begin();
     let id = task::current();
     call::end_of_thread(id.tid);
     interruption::end_of_thread(id);
@@ -26,6 +28,7 @@ fn sched_process_exit(_ctx: TracePointContext) {
 /// gone without an exit.
 #[tracepoint(category = "sched", name = "sched_process_exec")]
 fn sched_process_exec(ctx: TracePointContext) {
+    let _unpreempted = Unpreempted::begin();
     let offset = setting!(exec_old_pid) as usize;
     // SAFETY: read_at copies through bpf_probe_read_kernel, which checks the address.
     let Ok(old_tid) = (unsafe { ctx.read_at::<u32>(offset) }) else {

@@ -13,11 +13,13 @@ use connect_ebpf::loss::KernelLoss;
 use crate::{
     emit,
     maps::{LINEAGE, setting},
+    preemption::Unpreempted,
     task,
 };
 
 #[tracepoint(category = "sched", name = "sched_process_fork")]
 fn sched_process_fork(ctx: TracePointContext) {
+    let _unpreempted = Unpreempted::begin();
     if !follows(task::current().tid) {
         return;
     }

@@ -9,6 +9,8 @@ use std::{collections::HashMap, fs, mem, path::Path};
 use anyhow::{Context as _, Result, anyhow, bail, ensure};
 use connect_ebpf::settings::Offsets;
 
+use super::kfunc;
+
 /// Where the kernel has its own BTF.
 pub const VMLINUX: &str = "/sys/kernel/btf/vmlinux";
 
@@ -19,7 +21,7 @@ pub struct Layout {
     pub offsets: Offsets,
     /// The raw tracepoints of io_uring, if they have the arguments that the kernel object expects.
     pub io_uring: Option<RawIoUring>,
-    /// Functions that can be hooked, and their ids.
+    /// Functions that can be hooked or called, and their ids.
     pub functions: Functions,
 }
 
@@ -28,6 +30,13 @@ pub struct Layout {
 pub struct Functions(Vec<(&'static str, u32)>);
 
 impl Functions {
+    /// The type of this function, if the kernel has it.
+    #[must_use]
+    pub fn id(&self, name: &str) -> Option<u32> {
+        let mut ids = self.0.iter();
+        ids.find_map(|&(own, id)| (own == name).then_some(id))
+    }
+
     /// What aya needs to hook into them. Of the kernel's whole BTF, aya would make a model of 20 MB,
     /// only to look up an id: so all other types are blank.
     ///
@@ -76,8 +85,17 @@ fn blank(name: u32, kind: u32) -> impl Iterator<Item = u8> {
     [name, kind << 24, 0].into_iter().flat_map(u32::to_ne_bytes)
 }
 
-/// Functions that the kernel object hooks into.
-const HOOKED: [&str; 3] = ["__sys_connect", "__sys_connect_file", RT_SIGRETURN];
+/// Functions that the kernel object hooks into, and those that it calls.
+const USED: [&str; 5] = {
+    let [(first, _), (second, _)] = kfunc::CALLED;
+    [
+        "__sys_connect",
+        "__sys_connect_file",
+        RT_SIGRETURN,
+        first,
+        second,
+    ]
+};
 
 /// The function behind `rt_sigreturn(2)`, which the kernel's `SYSCALL_DEFINE0` makes: of its own on
 /// x86-64, the system call's entry on 64-bit Arm.
@@ -280,7 +298,7 @@ struct Btf<'a> {
     starts: Vec<usize>,
     /// Type id by name, of those that were asked for.
     ids: HashMap<&'a str, u32>,
-    /// Ids of [`HOOKED`].
+    /// Ids of [`USED`].
     functions: Vec<(&'static str, u32)>,
 }
 
@@ -327,7 +345,7 @@ impl<'a> Btf<'a> {
                 ids.entry(*wanted).or_insert(id);
             }
             if kind == KIND_FUNC
-                && let Some(function) = HOOKED.iter().find(|wanted| is(strings, name, wanted))
+                && let Some(function) = USED.iter().find(|wanted| is(strings, name, wanted))
             {
                 functions.push((*function, id));
             }
@@ -511,7 +529,7 @@ mod tests {
 
     #[test]
     fn functions_keep_their_ids() {
-        let [first, second, third] = HOOKED;
+        let [first, second, third, ..] = USED;
         let functions = Functions(vec![(third, 1000), (first, 1), (second, 2)]);
         let bytes = functions.to_bytes().unwrap();
         let btf = Btf::parse(&bytes, &[]).unwrap();

@@ -1,5 +1,6 @@
 //! What several commands need.
 
+pub(crate) mod architecture;
 pub(crate) mod bpf_linker;
 pub(crate) mod cargo_tool;
 pub(crate) mod packages;

@@ -14,29 +14,18 @@ use crate::pins;
 pub(crate) struct Toolchain {
     name: &'static str,
     components: &'static [&'static str],
-    /// Beside the host's own.
-    targets: &'static [&'static str],
 }
-
-/// Of programs that need no library of the machine they run on.
-pub(crate) const STATIC_TARGET: &str = if cfg!(target_arch = "aarch64") {
-    "aarch64-unknown-linux-musl"
-} else {
-    "x86_64-unknown-linux-musl"
-};
 
 /// Builds the agent and everything else that runs on the host.
 pub(crate) const STABLE: Toolchain = Toolchain {
     name: pins::STABLE,
     components: &["clippy", "rustfmt"],
-    targets: &[STATIC_TARGET],
 };
 
 /// Builds the kernel object.
 pub(crate) const NIGHTLY: Toolchain = Toolchain {
     name: pins::NIGHTLY,
     components: &["clippy", "rust-src"],
-    targets: &[],
 };
 
 impl Toolchain {
@@ -73,9 +62,6 @@ impl Toolchain {
             .args(["--profile", "minimal", "--component", &components])
             // Or it would show where in rustup an error arose.
             .env("RUST_BACKTRACE", "0");
-        for target in self.targets {
-            install.args(["--target", target]);
-        }
         succeed(&mut install, "rustup")
             .with_context(|| format!("cannot install Rust {}; it needs the network", self.name))?;
         if !self.is_complete() {
@@ -89,20 +75,28 @@ impl Toolchain {
     }
 
     fn is_complete(&self) -> bool {
+        stdout_of(self.tool("rustc").arg("-V")).is_ok() && self.has(self.components)
+    }
+
+    /// Installs the standard library for a target beside the host, if it is missing.
+    pub(crate) fn ensure_target(&self, target: &str) -> Result<()> {
+        if self.has(&[format!("rust-std-{target}")]) {
+            return Ok(());
+        }
+        say(format_args!("installing Rust's library for {target}"));
+        let mut add = command("rustup");
+        add.args(["target", "add", "--toolchain", self.name, target])
+            .env("RUST_BACKTRACE", "0");
+        succeed(&mut add, "rustup")
+            .with_context(|| format!("cannot install Rust for {target}; it needs the network"))
+    }
+
+    fn has(&self, components: &[impl AsRef<str>]) -> bool {
         let mut list = command("rustup");
         list.args(["component", "list", "--installed", "--toolchain", self.name])
             .env("RUSTUP_AUTO_INSTALL", "0");
-        stdout_of(self.tool("rustc").arg("-V")).is_ok()
-            && stdout_of(&mut list).is_ok_and(|list| {
-                let libraries: Vec<_> = self.targets.iter().map(library).collect();
-                has_all(&list, self.components) && has_all(&list, &libraries)
-            })
+        stdout_of(&mut list).is_ok_and(|list| has_all(&list, components))
     }
-}
-
-/// The component that is the standard library for a target.
-fn library(target: &&str) -> String {
-    format!("rust-std-{target}")
 }
 
 /// Whether rustup's list, which may add a target to a name, has every one of `components`.
@@ -116,7 +110,7 @@ fn has_all(list: &str, components: &[impl AsRef<str>]) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use super::{has_all, library};
+    use super::has_all;
 
     #[test]
     fn a_component_may_carry_its_target() {
@@ -125,6 +119,6 @@ mod tests {
         assert!(!has_all(list, &["rustfmt"]));
         assert!(!has_all("", &["clippy"]));
         let list = "rust-std-x86_64-unknown-linux-gnu\n";
-        assert!(!has_all(list, &[library(&"x86_64-unknown-linux-musl")]));
+        assert!(!has_all(list, &["rust-std-x86_64-unknown-linux-musl"]));
     }
 }

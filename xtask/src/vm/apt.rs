@@ -10,6 +10,7 @@ use std::{
 use anyhow::{Context as _, Result};
 
 use crate::support::{
+    architecture::Architecture,
     packages,
     process::{command, stdout_of, succeed},
 };
@@ -17,14 +18,15 @@ use crate::support::{
 /// Signs every suite that is supported, and those of late.
 const KEYRING: &str = "/usr/share/keyrings/debian-archive-keyring.gpg";
 
-/// Knows the packages of one suite.
+/// Knows the packages of one suite, for one processor.
 pub(super) struct Apt {
     dir: PathBuf,
+    architecture: Architecture,
 }
 
 impl Apt {
     /// Keeps everything in this folder.
-    pub(super) fn new(dir: PathBuf, suite: &str) -> Result<Self> {
+    pub(super) fn new(dir: PathBuf, suite: &str, architecture: Architecture) -> Result<Self> {
         for part in ["lists/partial", "cache/archives/partial"] {
             let part = dir.join(part);
             fs::create_dir_all(&part).with_context(|| cannot_make(&part))?;
@@ -36,7 +38,7 @@ impl Apt {
         };
         let source = format!("deb {signed}{} {suite} main\n", mirror()?);
         fs::write(dir.join("sources.list"), source)?;
-        let apt = Self { dir };
+        let apt = Self { dir, architecture };
         succeed(apt.command("apt-get").args(["-q", "update"]), "apt-get")
             .with_context(|| format!("cannot read what Debian's {suite} has"))?;
         Ok(apt)
@@ -79,7 +81,9 @@ impl Apt {
         option("Dir::Etc::PreferencesParts", "/dev/null");
         option("Dir::State::Lists", &own("lists"));
         option("Dir::Cache", &own("cache"));
-        option("APT::Architecture", "amd64");
+        option("APT::Architecture", self.architecture.debian());
+        // Or those that the machine has beside its own.
+        option("APT::Architectures", self.architecture.debian());
         // Ours is a folder that apt's own user may not enter.
         option("APT::Sandbox::User", "");
         option("Acquire::Languages", "none");

@@ -5,7 +5,7 @@ export PATH=/bin HOME=/root
 mount -t proc none /proc
 mount -t sysfs none /sys
 mount -t devtmpfs none /dev
-exec </dev/null >/dev/ttyS1 2>&1
+exec </dev/null >"$TESTS_TTY" 2>&1
 mkdir -p /dev/pts /dev/shm
 mount -t devpts none /dev/pts
 mount -t tmpfs none /dev/shm

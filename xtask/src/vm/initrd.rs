@@ -12,7 +12,7 @@ use std::{
 use anyhow::{Context as _, Result};
 
 use super::{cpio::Archive, kernel::Kernel};
-use crate::support::process::{command, on_path, output_of, stdout_of};
+use crate::support::process::{command, output_of, stdout_of};
 
 /// The modules that the tests need, where this kernel has them as modules at all, without those that
 /// these need in turn.
@@ -51,9 +51,7 @@ pub(super) fn write(kernel: &Kernel, payload: &Payload<'_>, dir: &Path) -> Resul
     for dir in ["bin", "dev", "proc", "root", "run", "sys", "tmp"] {
         archive.directory(dir);
     }
-    let busybox = on_path("busybox");
-    let busybox = busybox.first().context("busybox is missing")?;
-    archive.program("bin/busybox", &fs::read(busybox)?);
+    archive.program("bin/busybox", &fs::read(&kernel.busybox)?);
     for command in COMMANDS {
         archive.link(&format!("bin/{command}"), "busybox");
     }

@@ -15,6 +15,8 @@ use anyhow::{Context as _, Result, bail};
 
 use super::kernel::Kernel;
 use crate::support::{
+    architecture::Architecture,
+    packages::Package,
     process::{cannot_start, command},
     say,
 };
@@ -162,30 +164,54 @@ impl Drop for Machine {
     }
 }
 
+/// What emulates this processor.
+pub(super) const fn package(architecture: Architecture) -> Package {
+    match architecture {
+        Architecture::Aarch64 => Package {
+            command: "qemu-system-aarch64",
+            name: "qemu-system-arm",
+        },
+        Architecture::X86_64 => Package {
+            command: "qemu-system-x86_64",
+            name: "qemu-system-x86",
+        },
+    }
+}
+
 fn qemu(kernel: &Kernel, initrd: &Path, console: &Path) -> Command {
-    let mut qemu = command("qemu-system-x86_64");
+    let mut qemu = command(package(kernel.architecture).command);
     qemu
         // Both processors in one thread: with one each, a kernel that changes its own code, as it
         // does whenever a tracepoint is attached, sometimes waits for the other for ever.
         .args(["-accel", "tcg,thread=single", "-smp", "2"])
-        .args(["-cpu", "max", "-m", "1536", "-nodefaults", "-no-reboot"])
+        .args(["-m", "1536", "-nodefaults", "-no-reboot"])
         .args(["-display", "none", "-monitor", "none"])
         .arg("-kernel")
         .arg(&kernel.image)
         .arg("-initrd")
         .arg(initrd)
-        // A panic ends the machine. Mitigations are expensive when emulated. And where the kernel may
-        // preempt BPF programs (7.0), which it then does not run for whoever comes next, it does so at
-        // every tick: our programs take a great many ticks of an emulated processor.
-        .args([
-            "-append",
-            "console=ttyS0 quiet panic=-1 mitigations=off preempt=lazy",
-        ])
         .arg("-serial")
-        .arg(format!("file:{}", console.display()))
-        .args(["-serial", "stdio"])
-        .stdin(Stdio::null())
-        .stdout(Stdio::piped());
+        .arg(format!("file:{}", console.display()));
+    // The second serial line is the tests'.
+    let (of_kernel, of_tests) = match kernel.architecture {
+        Architecture::Aarch64 => {
+            qemu.args(["-machine", "virt", "-cpu", "cortex-a72"])
+                .args(["-chardev", "stdio,id=tests"])
+                .args(["-device", "pci-serial,chardev=tests"]);
+            ("ttyAMA0", "ttyS0")
+        }
+        Architecture::X86_64 => {
+            qemu.args(["-cpu", "max", "-serial", "stdio"]);
+            ("ttyS0", "ttyS1")
+        }
+    };
+    // A panic ends the machine. Mitigations are expensive when emulated. And where the kernel may
+    // preempt BPF programs (7.0), which it then does not run for whoever comes next, it does so at
+    // every tick: our programs take a great many ticks of an emulated processor.
+    qemu.arg("-append").arg(format!(
+        "console={of_kernel} quiet panic=-1 mitigations=off preempt=lazy TESTS_TTY=/dev/{of_tests}"
+    ));
+    qemu.stdin(Stdio::null()).stdout(Stdio::piped());
     qemu
 }
 
