@@ -92,15 +92,17 @@ pub(crate) fn exit(
     ctx: &impl EbpfContext,
     id: TaskId,
     returns: Return,
-    arguments: impl FnOnce() -> Option<Arguments>,
+    arguments: impl Fn() -> Option<Arguments>,
 ) {
     let Return {
         ret, at_ns, via, ..
     } = returns;
     let thread = inflight::thread(id.tid);
+    let call_of =
+        |thread| inflight::call_of(id.tid, thread).filter(|call| has_returned(call, &arguments));
     let seen = match thread {
         Some(thread) if returns.is_told_again => {
-            let call = inflight::call_of(id.tid, thread);
+            let call = call_of(thread);
             if call.is_some() {
                 thread.told.set(TOLD_RETURN);
                 emit::count_return(RETURNS_BY_FUNCTION);
@@ -112,7 +114,7 @@ pub(crate) fn exit(
                 emit::count_return(RETURNS_CONFIRMED);
                 return;
             }
-            inflight::call_of(id.tid, thread)
+            call_of(thread)
         }
         None => None,
     };
@@ -137,6 +139,21 @@ pub(crate) fn exit(
     }
     call.ret.set(interruption::kernels_own(ret));
     report(call);
+}
+
+/// Whether it is this call that returns. Where the kernel skips programs, it may be another, whose entry was
+/// skipped, as was this one's return.
+#[inline(always)]
+fn has_returned(call: &Call, arguments: impl Fn() -> Option<Arguments>) -> bool {
+    if setting!(skipped) != 0
+        && let Some(arguments) = arguments()
+        && !call.has(arguments)
+    {
+        call.active.set(0);
+        miss(call);
+        return false;
+    }
+    true
 }
 
 /// The entry of a call that stands on the suspended ones of its thread, made where there is none.

@@ -4,7 +4,6 @@
 //! * [`attempt`]: what the kernel keeps of an attempt that is not settled.
 //! * [`loss`]: why a record could not be written, counted per CPU.
 //! * [`counter`]: what the kernel counts by itself, for metrics.
-//! * [`kfunc`]: kernel functions that not every kernel has, and how their calls are marked.
 //! * [`settings`]: what the agent fixes before the kernel object is loaded.
 //!
 //! The same crate holds the kernel object itself (`main.rs`, feature `kernel`), which fills these
@@ -14,7 +13,6 @@
 
 pub mod attempt;
 pub mod counter;
-pub mod kfunc;
 pub mod loss;
 pub mod record;
 pub mod settings;

@@ -31,7 +31,6 @@ mod filter;
 mod inflight;
 mod maps;
 mod memory;
-mod preemption;
 mod probe;
 mod registers;
 mod report;

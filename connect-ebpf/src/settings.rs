@@ -52,14 +52,12 @@ pub struct Settings {
     pub wakeup_bytes: u32,
     /// Offset of `child_pid` in tracepoint `sched:sched_process_fork`; differs between kernels.
     pub fork_child_pid: u32,
-    /// Offset of `old_pid` in tracepoint `sched:sched_process_exec`.
-    pub exec_old_pid: u32,
     /// Not 0: the hooks on signals are attached, so a call that one interrupts is followed to its
     /// end; otherwise it ends with `ERESTARTSYS`.
     pub interruptions: u32,
-    /// Offset of `sa_handler` in tracepoint `signal:signal_deliver`.
+    /// Offset of `sa_handler` in tracepoint `signal:signal_deliver`, where it is plain.
     pub deliver_sa_handler: u32,
-    /// Offset of `sa_flags` in tracepoint `signal:signal_deliver`.
+    /// Offset of `sa_flags` in tracepoint `signal:signal_deliver`, where it is plain.
     pub deliver_sa_flags: u32,
     /// Whether and how attempts are followed to their end: `OUTCOMES_*`.
     pub outcomes: u32,
@@ -69,6 +67,9 @@ pub struct Settings {
     pub settled_only: u32,
     /// Which hooks tell of native calls: `NATIVE_*`.
     pub native: u32,
+    /// Not 0: the kernel may preempt programs, and then does not run them for whoever comes next on the
+    /// same CPU.
+    pub skipped: u32,
     /// Not 0: connects by io_uring are observed.
     pub io_uring: u32,
     /// Not 0: raw tracepoint `io_uring_complete` has a pointer to the completion, not its parts.
@@ -178,6 +179,10 @@ pub struct Offsets {
     pub task_pid: u32,
     /// `thread_info.status`, which a task begins with
     pub thread_info_status: u32,
+    /// `k_sigaction.sa.sa_handler`
+    pub sigaction_handler: u32,
+    /// `k_sigaction.sa.sa_flags`
+    pub sigaction_flags: u32,
     /// `io_kiocb.opcode`
     pub io_kiocb_opcode: u32,
     /// `io_kiocb.flags`
@@ -203,6 +208,8 @@ impl Offsets {
         task_comm: 0,
         task_pid: 0,
         thread_info_status: 0,
+        sigaction_handler: 0,
+        sigaction_flags: 0,
         io_kiocb_opcode: 0,
         io_kiocb_flags: 0,
         io_kiocb_fd: 0,
@@ -220,7 +227,6 @@ impl Settings {
         task_registers: REGISTERS_OFF,
         wakeup_bytes: RING_BYTES / 8,
         fork_child_pid: 0,
-        exec_old_pid: 0,
         interruptions: 0,
         deliver_sa_handler: 0,
         deliver_sa_flags: 0,
@@ -228,6 +234,7 @@ impl Settings {
         sockets: 0,
         settled_only: 0,
         native: NATIVE_BY_TRACEPOINT,
+        skipped: 0,
         io_uring: 0,
         io_uring_complete_cqe: 0,
         io_uring_layout: IoUringLayout::NONE,

@@ -15,6 +15,7 @@ use connect_ebpf::{
         KIND_OUTCOME, KNOWN_ENTRY, OUTCOME_ESTABLISHED, OUTCOME_FAILED, OUTCOME_NONE, Outcome,
         TRANSPORT_TCP, TRANSPORT_UNKNOWN, VERSION, VIA_UNKNOWN,
     },
+    settings::OUTCOMES_OFF,
 };
 
 use crate::{
@@ -64,10 +65,11 @@ pub(crate) fn begin(call: &Call, sk: u64, at_ns: u64) {
         TRANSPORT_UNKNOWN => TRANSPORT_TCP,
         known => known,
     };
+    // Also where there is no room, so that it does not look missed.
+    call.attempt_sk.set(sk);
     if !insert(sk, attempt) {
         return;
     }
-    call.attempt_sk.set(sk);
     if call.sk.get() != 0 {
         let identity = Identity {
             inode: call.inode.get(),
@@ -237,6 +239,9 @@ pub(crate) fn conclude(call: &Call) {
     call.handshake_ns.set(0);
     let sk = call.attempt_sk.get();
     if sk == 0 {
+        if has_begun_unseen(call) {
+            emit::count(KernelLoss::OutcomeMissed);
+        }
         return;
     }
     let Some(attempt) = under_way(sk) else {
@@ -256,6 +261,17 @@ pub(crate) fn conclude(call: &Call) {
         call.handshake_ns
             .set(attempt.outcome.settled_ns.wrapping_sub(attempt.syn_ns));
     }
+}
+
+/// Whether a call says that its attempt goes on, of which nothing has been seen.
+#[inline(always)]
+fn has_begun_unseen(call: &Call) -> bool {
+    setting!(outcomes) != OUTCOMES_OFF
+        && call.ret.get() == -EINPROGRESS
+        && call.transport.get() == TRANSPORT_TCP
+        && call.begun.get() == 0
+        && call.known.get() & KNOWN_ENTRY != 0
+        && filter::family(call)
 }
 
 /// The call has been told of, and lets go of its attempt.

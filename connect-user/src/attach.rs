@@ -2,7 +2,6 @@
 
 pub mod btf;
 mod hook;
-mod kfunc;
 mod survey;
 mod tracepoint_format;
 
@@ -42,17 +41,17 @@ use crate::{
     cli::{Capacity, Filters, Hooks, Means},
     collect::Collector,
     metrics::{self, counters::Counters, health::Hook as HookHealth, series::SeriesMaps},
-    preflight::Tracefs,
+    preflight::{Tracefs, preempts_programs},
 };
 
 /// The kernel object, as connect-user/build.rs made it.
-static OBJECT: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/connect-ebpf"));
+static OBJECT: &[u8] = aya::include_bytes_aligned!(concat!(env!("OUT_DIR"), "/connect-ebpf"));
 
 /// What forgets is attached before what remembers, and an entry before its return, so that no call is
 /// seen by half that could be seen whole.
 const LIFETIME_HOOKS: [Hook; 2] = [
-    Hook::plain("sched", "sched_process_exit"),
-    Hook::plain("sched", "sched_process_exec"),
+    Hook::raw("sched_process_exit"),
+    Hook::raw("sched_process_exec"),
 ];
 
 /// The native system call, by tracepoints.
@@ -64,13 +63,14 @@ const SYSCALL_HOOKS: [Hook; 2] = [
 /// Makes the records of native calls.
 const SYS_EXIT_CONNECT: Hook = Hook::plain("syscalls", "sys_exit_connect");
 
-/// What native and 32-bit calls have in common. The first is also the kernel's copy of the address, and
-/// so comes before those whose calls need it.
-const FUNCTION_HOOKS: [Hook; 3] = [
+/// What native and 32-bit calls have in common, behind what their calls need: the kernel's copy of the
+/// address, and the end of a signal handler.
+const FUNCTION_HOOKS: [Hook; 4] = [
     Hook {
         program: "sys_connect_file",
         at: At::Entry("__sys_connect_file"),
     },
+    RT_SIGRETURN_BY_FUNCTION,
     Hook {
         program: "sys_connect_entry",
         at: At::Entry("__sys_connect"),
@@ -87,26 +87,37 @@ const SYS_CONNECT_EXIT: Hook = Hook {
 /// Attached only where a command is observed: it taxes every fork.
 const LINEAGE_HOOK: Hook = Hook::plain("sched", "sched_process_fork");
 
-/// Attached where the kernel has both: without them, what becomes of an interrupted call is unknown.
-const INTERRUPTION_HOOKS: [Hook; 2] = [
-    Hook::plain("syscalls", "sys_enter_rt_sigreturn"),
-    SIGNAL_DELIVER,
-];
+/// Tells what a signal does to a call that it interrupted. Attached, like the next two, where the kernel has
+/// both tracepoints: without them, what becomes of an interrupted call is unknown.
+const SIGNAL_DELIVER: Hook = Hook::raw("signal_deliver");
 
-/// Tells what a signal does to a call that it interrupted.
-const SIGNAL_DELIVER: Hook = Hook::plain("signal", "signal_deliver");
+/// The same, where the kernel's BTF does not say where an action has its fields.
+const SIGNAL_DELIVER_PLAIN: Hook = Hook {
+    program: "signal_deliver_plain",
+    at: At::Plain("signal", "signal_deliver"),
+};
 
-/// The same without a system call's tracepoint.
-const INTERRUPTION_BY_FUNCTION_HOOKS: [Hook; 2] = [
+/// Tells that a signal handler returns.
+const RT_SIGRETURN: Hook = Hook::plain("syscalls", "sys_enter_rt_sigreturn");
+
+/// The same by the kernel's function, where we may hook into functions: of all system calls, it taxes
+/// only this one.
+const RT_SIGRETURN_BY_FUNCTION: Hook = Hook {
+    program: "sys_rt_sigreturn",
+    at: At::Entry(btf::RT_SIGRETURN),
+};
+
+/// Follow attempts to their end; a raw tracepoint, as it must also run while another program runs.
+const INET_SOCK_SET_STATE: [Hook; 2] = [
     Hook {
-        program: "sys_rt_sigreturn",
-        at: At::Entry(btf::RT_SIGRETURN),
+        program: "inet_sock_set_state_settle",
+        at: At::Raw("inet_sock_set_state"),
     },
-    SIGNAL_DELIVER,
+    Hook {
+        program: "inet_sock_set_state_begin",
+        at: At::Raw("inet_sock_set_state"),
+    },
 ];
-
-/// Follows attempts to their end; a raw tracepoint, as it must also run while another program runs.
-const INET_SOCK_SET_STATE: Hook = Hook::raw("inet_sock_set_state");
 
 /// The same without the socket's errno, where the kernel's BTF does not say where it is.
 const INET_SOCK_SET_STATE_WITHOUT_ERRNO: Hook = Hook {
@@ -271,9 +282,10 @@ impl Attached {
             .chain(&IO_URING_HOOKS)
             .chain(&IO_URING_PLAIN_HOOKS)
             .chain([&IO_URING_FILE_GET_HOOK, &IO_URING_FAILED_PLAIN_HOOK])
-            .chain([&INET_SOCK_SET_STATE, &INET_SOCK_SET_STATE_WITHOUT_ERRNO])
-            .chain(&INTERRUPTION_HOOKS)
-            .chain(&INTERRUPTION_BY_FUNCTION_HOOKS)
+            .chain(&INET_SOCK_SET_STATE)
+            .chain([&INET_SOCK_SET_STATE_WITHOUT_ERRNO])
+            .chain([&SIGNAL_DELIVER, &SIGNAL_DELIVER_PLAIN])
+            .chain([&RT_SIGRETURN])
             .chain(&LIFETIME_HOOKS)
             .chain([&LINEAGE_HOOK]);
         for hook in all {
@@ -358,17 +370,16 @@ pub fn attach(tracefs: &Tracefs, plan: Plan<'_>) -> Result<(Attached, Collector)
     };
     let mut placed = Placed::default();
     if settings.interruptions != 0 {
-        if means.hooks == Hooks::Function {
-            placed
-                .put(&mut object, btf.as_ref(), &INTERRUPTION_BY_FUNCTION_HOOKS)
-                .map_err(|error| no_functions(&format!("{error:#}")))?;
+        let deliver = if survey.offsets().is_some() {
+            SIGNAL_DELIVER
         } else {
-            placed.put(&mut object, None, &INTERRUPTION_HOOKS)?;
-        }
+            SIGNAL_DELIVER_PLAIN
+        };
+        placed.put(&mut object, None, &[deliver])?;
     }
     // Before the calls whose attempts it follows.
     match settings.outcomes {
-        OUTCOMES_WITH_ERRNO => placed.put(&mut object, None, &[INET_SOCK_SET_STATE])?,
+        OUTCOMES_WITH_ERRNO => placed.put(&mut object, None, &INET_SOCK_SET_STATE)?,
         OUTCOMES_WITHOUT_ERRNO => {
             placed.put(&mut object, None, &[INET_SOCK_SET_STATE_WITHOUT_ERRNO])?;
         }
@@ -406,6 +417,9 @@ pub fn attach(tracefs: &Tracefs, plan: Plan<'_>) -> Result<(Attached, Collector)
             return Err(no_functions(&why));
         }
     } else {
+        if settings.interruptions != 0 && functions != Functions::Attached {
+            placed.put(&mut object, None, &[RT_SIGRETURN])?;
+        }
         placed.put(&mut object, None, &SYSCALL_HOOKS)?;
     }
 
@@ -459,10 +473,8 @@ fn load(plan: Plan<'_>, settings: &Settings) -> Result<Ebpf> {
         capacity,
         scope,
         metrics,
-        survey,
         ..
     } = plan;
-    let object = kfunc::Object::calling(OBJECT, |name| survey.functions.id(name));
     let or_one = |wanted, entries| if wanted { entries } else { 1 };
     EbpfLoader::new()
         .override_global(SETTINGS_GLOBAL, settings, true)
@@ -496,7 +508,7 @@ fn load(plan: Plan<'_>, settings: &Settings) -> Result<Ebpf> {
         .map_max_entries(FAILURES_MAP, metrics.room(FAILURES as usize))
         .map_max_entries(DURATIONS_MAP, metrics.room(DURATIONS))
         .map_max_entries(SERIES_MAP, metrics.max_series)
-        .load(object.bytes())
+        .load(OBJECT)
         .context("the kernel refuses the maps of connect-observer")
 }
 
@@ -594,7 +606,7 @@ fn settings(tracefs: &Tracefs, plan: Plan<'_>) -> Result<Settings> {
     };
     let deliver = |name| {
         if interruptions {
-            field(SIGNAL_DELIVER, name)
+            field(SIGNAL_DELIVER_PLAIN, name)
         } else {
             Ok(0)
         }
@@ -623,7 +635,6 @@ fn settings(tracefs: &Tracefs, plan: Plan<'_>) -> Result<Settings> {
         } else {
             0
         },
-        exec_old_pid: tracepoint_format::offset(tracefs, "sched", "sched_process_exec", "old_pid")?,
         interruptions: u32::from(interruptions),
         deliver_sa_handler: deliver("sa_handler")?,
         deliver_sa_flags: deliver("sa_flags")?,
@@ -635,6 +646,7 @@ fn settings(tracefs: &Tracefs, plan: Plan<'_>) -> Result<Settings> {
             Hooks::Function => NATIVE_BY_FUNCTION,
             Hooks::Auto => NATIVE_BY_BOTH,
         },
+        skipped: u32::from(preempts_programs()),
         io_uring: u32::from(io_uring),
         io_uring_complete_cqe: u32::from(io_uring_complete_cqe),
         io_uring_layout,

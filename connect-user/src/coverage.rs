@@ -66,7 +66,7 @@ impl Coverage {
             },
             address: address(functions),
             interruption: match survey.interruptions {
-                Some(true) if means.hooks == Hooks::Function => {
+                Some(true) if *functions == Functions::Attached => {
                     format!("seen: signal:signal_deliver, fentry:{RT_SIGRETURN}").into()
                 }
                 Some(true) => "seen: signal:signal_deliver, syscalls:sys_enter_rt_sigreturn".into(),

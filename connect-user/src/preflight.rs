@@ -24,6 +24,8 @@ use crate::attach::{Functions, btf};
 /// Oldest kernel that the tool is tested on. BPF ring buffers came with 5.8, the capabilities
 /// `CAP_BPF` and `CAP_PERFMON` too.
 const OLDEST_KERNEL: (u32, u32) = (5, 10);
+/// The first kernel that preempts programs on tracepoints.
+const FIRST_TO_PREEMPT: (u32, u32) = (7, 0);
 
 /// `TRACEFS_MAGIC` in the kernel's `include/uapi/linux/magic.h`.
 const TRACEFS_MAGIC: u64 = 0x7472_6163;
@@ -179,11 +181,7 @@ fn one_line(requirement: &Requirement) -> String {
 fn kernel(release: &str) -> Requirement {
     const NAME: &str = "kernel";
     let (major, minor) = OLDEST_KERNEL;
-    let mut numbers = release
-        .split(|character: char| !character.is_ascii_digit())
-        .map(|number| number.parse().unwrap_or(0));
-    let version: (u32, u32) = (numbers.next().unwrap_or(0), numbers.next().unwrap_or(0));
-    if version >= OLDEST_KERNEL {
+    if version(release) >= OLDEST_KERNEL {
         Requirement::ok(NAME, format!("{release} (needs {major}.{minor})"))
     } else {
         Requirement::missing(
@@ -192,6 +190,21 @@ fn kernel(release: &str) -> Requirement {
             format!("boot a kernel from {major}.{minor} on"),
         )
     }
+}
+
+/// Whether the kernel may preempt programs on tracepoints, and then does not run them for whoever comes
+/// next on the same CPU.
+#[must_use]
+pub fn preempts_programs() -> bool {
+    version(&uname().release().to_string_lossy()) >= FIRST_TO_PREEMPT
+}
+
+/// The first two numbers of a release; 0 where there is none.
+fn version(release: &str) -> (u32, u32) {
+    let mut numbers = release
+        .split(|character: char| !character.is_ascii_digit())
+        .map(|number| number.parse().unwrap_or(0));
+    (numbers.next().unwrap_or(0), numbers.next().unwrap_or(0))
 }
 
 fn privilege() -> Requirement {

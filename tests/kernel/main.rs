@@ -206,9 +206,7 @@ fn main() -> ExitCode {
     let words = words.into_iter().filter(|word| !is_brief(word));
     let mut arguments = Arguments::from_iter(iter::once("tests".into()).chain(words));
     // Most of the time of a test, the kernel takes hooks away and nobody computes.
-    arguments
-        .test_threads
-        .get_or_insert(if feature::may_miss() { 1 } else { 8 });
+    arguments.test_threads.get_or_insert(8);
     libtest_mimic::run(&arguments, trials).exit_code()
 }
 

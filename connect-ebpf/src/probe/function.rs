@@ -24,14 +24,12 @@ use crate::{
     filter,
     inflight::{self, Arguments, TOLD_ENTRY, TOLD_NOTHING},
     maps::setting,
-    preemption::Unpreempted,
     probe::{interruption, io_uring},
     socket, task,
 };
 
 #[fentry(function = "__sys_connect")]
 fn sys_connect_entry(ctx: FEntryContext) {
-    let _unpreempted = Unpreempted::begin();
     let Some(Way { via, is_told_twice }) = way() else {
         return;
     };
@@ -48,7 +46,6 @@ fn sys_connect_entry(ctx: FEntryContext) {
 
 #[fexit(function = "__sys_connect")]
 fn sys_connect_exit(ctx: FExitContext) {
-    let _unpreempted = Unpreempted::begin();
     let at_ns = task::now();
     let Some(Way { via, is_told_twice }) = way() else {
         return;
@@ -67,7 +64,6 @@ fn sys_connect_exit(ctx: FExitContext) {
 
 #[fentry(function = "__sys_connect_file")]
 fn sys_connect_file(ctx: FEntryContext) {
-    let _unpreempted = Unpreempted::begin();
     let id = task::current();
     let call = inflight::under_way(id.tid).or_else(|| {
         if setting!(io_uring) == 0 || !filter::owner(id) {
@@ -83,7 +79,6 @@ fn sys_connect_file(ctx: FEntryContext) {
 
 #[fentry(function = "__do_sys_rt_sigreturn")]
 fn sys_rt_sigreturn(_ctx: FEntryContext) {
-    let _unpreempted = Unpreempted::begin();
     interruption::handler_returns();
 }
 

@@ -17,7 +17,6 @@ use connect_ebpf::record::{Endpoints, OUTCOME_ABANDONED, OUTCOME_ESTABLISHED, OU
 
 use crate::{
     filter, inflight,
-    preemption::Unpreempted,
     probe::io_uring,
     settlement::{self, Settlement},
     socket::{self, IPPROTO_TCP},
@@ -46,16 +45,21 @@ const SADDR_V6: usize = 40;
 const DADDR_V6: usize = 56;
 
 #[raw_tracepoint(tracepoint = "inet_sock_set_state")]
-fn inet_sock_set_state(ctx: RawTracePointContext) {
-    let _unpreempted = Unpreempted::begin();
+fn inet_sock_set_state_begin(ctx: RawTracePointContext) {
+    let sk: u64 = ctx.arg(0);
+    if begins(ctx.arg(1), ctx.arg(2)) && socket::protocol(sk) == Some(IPPROTO_TCP) {
+        begin(sk, || socket::endpoints(sk));
+    }
+}
+
+/// A program of its own, as the kernel does not run one while it runs already on the same CPU: an attempt
+/// begins in a thread, where a softirq may come in between that settles another.
+#[raw_tracepoint(tracepoint = "inet_sock_set_state")]
+fn inet_sock_set_state_settle(ctx: RawTracePointContext) {
     let sk: u64 = ctx.arg(0);
     let old: u32 = ctx.arg(1);
     let new: u32 = ctx.arg(2);
-    if begins(old, new) {
-        if socket::protocol(sk) == Some(IPPROTO_TCP) {
-            begin(sk, || socket::endpoints(sk));
-        }
-    } else if may_settle(old) {
+    if may_settle(old) {
         settle(
             sk,
             new,
@@ -71,7 +75,6 @@ fn inet_sock_set_state(ctx: RawTracePointContext) {
 
 #[tracepoint(category = "sock", name = "inet_sock_set_state")]
 fn inet_sock_set_state_without_errno(ctx: TracePointContext) {
-    let _unpreempted = Unpreempted::begin();
     let sk: u64 = field(&ctx, SKADDR);
     let old: u32 = field(&ctx, OLDSTATE);
     let new: u32 = field(&ctx, NEWSTATE);

@@ -24,10 +24,14 @@
 //! same: the exit shows the number of the system call, as the registers have been rolled back, and
 //! SIGSYS decides. Its handler says what the application gets, in the frame it returns through.
 //!
-//! Tracepoints `signal:signal_deliver` (`include/trace/events/signal.h`) and
-//! `syscalls:sys_enter_rt_sigreturn`, with which every handler ends that returns.
+//! Tracepoints `signal:signal_deliver` (`include/trace/events/signal.h`), raw where the kernel's BTF says
+//! where an action has its fields, and `syscalls:sys_enter_rt_sigreturn`, with which every handler ends
+//! that returns; for which stands a function where we may hook into functions (`function.rs`).
 
-use aya_ebpf::{macros::tracepoint, programs::TracePointContext};
+use aya_ebpf::{
+    macros::{raw_tracepoint, tracepoint},
+    programs::{RawTracePointContext, TracePointContext},
+};
 use connect_ebpf::{
     loss::KernelLoss,
     record::{KNOWN_ENTRY, VIA_COMPAT},
@@ -39,7 +43,7 @@ use crate::{
     emit,
     inflight::{self, Arguments, Call, DEPTH_LOST, DEPTH_MAX},
     maps::setting,
-    preemption::Unpreempted,
+    memory,
     registers::{self, SavedRegisters, registers},
     report::report,
     settlement,
@@ -239,20 +243,41 @@ pub(crate) fn end_of_thread(id: TaskId) {
     }
 }
 
+#[raw_tracepoint(tracepoint = "signal_deliver")]
+fn signal_deliver(ctx: RawTracePointContext) {
+    // Behind the signal and its siginfo: `struct k_sigaction`.
+    let action: u64 = ctx.arg(2);
+    handler_begins(|| {
+        Some((
+            memory::read(action, setting!(offsets.sigaction_handler))?,
+            memory::read(action, setting!(offsets.sigaction_flags))?,
+        ))
+    });
+}
+
 #[tracepoint(category = "signal", name = "signal_deliver")]
-fn signal_deliver(ctx: TracePointContext) {
-    let _unpreempted = Unpreempted::begin();
+fn signal_deliver_plain(ctx: TracePointContext) {
+    handler_begins(|| {
+        Some((
+            read(&ctx, setting!(deliver_sa_handler))?,
+            read(&ctx, setting!(deliver_sa_flags))?,
+        ))
+    });
+}
+
+/// The current task gets a signal: `sa_handler` and `sa_flags`.
+#[inline(always)]
+fn handler_begins(action: impl FnOnce() -> Option<(u64, u64)>) {
     let id = task::current();
     let Some((thread, last)) = last_suspended(id.tid) else {
         return;
     };
-    let Some(handler) = read(&ctx, setting!(deliver_sa_handler)) else {
+    let Some((handler, flags)) = action() else {
         return;
     };
     if handler <= SIG_IGN {
         return;
     }
-    let flags = read(&ctx, setting!(deliver_sa_flags)).unwrap_or(0);
     if thread.suspended.get() > DEPTH_MAX {
         expect_restart(id, None);
     }
@@ -290,7 +315,6 @@ fn begin_handler(call: &Call, flags: u64) {
 
 #[tracepoint(category = "syscalls", name = "sys_enter_rt_sigreturn")]
 fn sys_enter_rt_sigreturn(_ctx: TracePointContext) {
-    let _unpreempted = Unpreempted::begin();
     handler_returns();
 }
 
@@ -371,10 +395,11 @@ impl Call {
     }
 
     /// Whether a call with these registers can be the restart of a suspended one, though a handler has
-    /// not returned: that of a 32-bit program does so by a system call that passes no hook.
+    /// not returned: that of a 32-bit program does so by a system call that passes no hook, and any other
+    /// where the kernel has skipped the hook.
     #[inline(always)]
-    const fn is_made_again(&self, now: SavedRegisters) -> bool {
-        self.via.get() == VIA_COMPAT
+    fn is_made_again(&self, now: SavedRegisters) -> bool {
+        (self.via.get() == VIA_COMPAT || setting!(skipped) != 0)
             && now.stack_pointer == self.stack_pointer.get()
             && now.instruction_pointer == self.instruction_pointer.get()
     }

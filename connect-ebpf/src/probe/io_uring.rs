@@ -27,7 +27,6 @@ use crate::{
     inflight::{Arguments, Call, IDLE},
     maps::{LOOKED_UP, REQUESTS, REQUESTS_BY_SOCKET, REQUESTS_WITHOUT_SOCKET, setting},
     memory::{field, read},
-    preemption::Unpreempted,
     report::report,
     socket,
     task::{self, TaskId},
@@ -54,7 +53,6 @@ const CQE_RESULT: u32 = 8;
 
 #[raw_tracepoint(tracepoint = "io_uring_submit_req")]
 fn io_uring_submit(ctx: RawTracePointContext) {
-    let _unpreempted = Unpreempted::begin();
     let request: u64 = ctx.arg(0);
     if read::<u8>(request, setting!(offsets.io_kiocb_opcode)) == Some(CONNECT) {
         submit(Key::of(request), request);
@@ -63,7 +61,6 @@ fn io_uring_submit(ctx: RawTracePointContext) {
 
 #[raw_tracepoint(tracepoint = "io_uring_complete")]
 fn io_uring_complete(ctx: RawTracePointContext) {
-    let _unpreempted = Unpreempted::begin();
     let request: u64 = ctx.arg(1);
     complete(Key::of(request), || {
         if setting!(io_uring_complete_cqe) != 0 {
@@ -77,7 +74,6 @@ fn io_uring_complete(ctx: RawTracePointContext) {
 /// The kernel has not even accepted a request. Its completion follows.
 #[raw_tracepoint(tracepoint = "io_uring_req_failed")]
 fn io_uring_req_failed(ctx: RawTracePointContext) {
-    let _unpreempted = Unpreempted::begin();
     let sqe: u64 = ctx.arg(0);
     if read::<u8>(sqe, SQE_OPCODE) != Some(CONNECT) {
         return;
@@ -95,7 +91,6 @@ fn io_uring_req_failed(ctx: RawTracePointContext) {
 
 #[tracepoint(category = "io_uring", name = "io_uring_submit_sqe")]
 fn io_uring_submit_plain(ctx: TracePointContext) {
-    let _unpreempted = Unpreempted::begin();
     if plain::<u8>(&ctx, setting!(io_uring_layout.submit_opcode)) == Some(CONNECT)
         && let Some(request) = plain(&ctx, setting!(io_uring_layout.submit_req))
     {
@@ -113,7 +108,6 @@ fn io_uring_submit_plain(ctx: TracePointContext) {
 /// Comes before the submission, on the same thread, where the kernel keeps no descriptor.
 #[tracepoint(category = "io_uring", name = "io_uring_file_get")]
 fn io_uring_file_get(ctx: TracePointContext) {
-    let _unpreempted = Unpreempted::begin();
     if let Some(fd) = plain(&ctx, setting!(io_uring_layout.file_get_fd))
         && let Some(last) = LOOKED_UP.get_ptr_mut(0)
     {
@@ -134,7 +128,6 @@ fn descriptor_looked_up(request: u64) -> Option<i32> {
 
 #[tracepoint(category = "io_uring", name = "io_uring_req_failed")]
 fn io_uring_req_failed_plain(ctx: TracePointContext) {
-    let _unpreempted = Unpreempted::begin();
     if plain::<u8>(&ctx, setting!(io_uring_layout.failed_opcode)) == Some(CONNECT)
         && let Some(key) = Key::by_user_data(&ctx, setting!(io_uring_layout.failed_user_data))
     {
@@ -150,7 +143,6 @@ fn io_uring_req_failed_plain(ctx: TracePointContext) {
 
 #[tracepoint(category = "io_uring", name = "io_uring_complete")]
 fn io_uring_complete_plain(ctx: TracePointContext) {
-    let _unpreempted = Unpreempted::begin();
     let key = if setting!(io_uring_layout.complete_req) != 0 {
         plain(&ctx, setting!(io_uring_layout.complete_req)).map(Key::of)
     } else {

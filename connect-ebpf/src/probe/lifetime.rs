@@ -2,22 +2,21 @@
 //! under the same id would inherit it, and the tables would fill.
 //!
 //! Tracepoints `sched:sched_process_exit` and `sched:sched_process_exec`
-//! (`include/trace/events/sched.h`).
+//! (`include/trace/events/sched.h`), raw: then they run even while another tracepoint program runs on
+//! their CPU.
 
-use aya_ebpf::{macros::tracepoint, programs::TracePointContext};
+use aya_ebpf::{macros::raw_tracepoint, programs::RawTracePointContext};
 
 use crate::{
     call, inflight,
     maps::{LINEAGE, setting},
-    preemption::Unpreempted,
     probe::{interruption, lineage},
     task::{self, TaskId},
 };
 
 /// Runs in every thread that ends, not only in the last of a process.
-#[tracepoint(category = "sched", name = "sched_process_exit")]
-fn sched_process_exit(_ctx: TracePointContext) {
-    let _unpreempted = Unpreempted::begin();
+#[raw_tracepoint(tracepoint = "sched_process_exit")]
+fn sched_process_exit(_ctx: RawTracePointContext) {
     let id = task::current();
     call::end_of_thread(id.tid);
     interruption::end_of_thread(id);
@@ -26,14 +25,10 @@ fn sched_process_exit(_ctx: TracePointContext) {
 
 /// A thread that is not its group's leader takes the leader's id when it execs: its own old id is
 /// gone without an exit.
-#[tracepoint(category = "sched", name = "sched_process_exec")]
-fn sched_process_exec(ctx: TracePointContext) {
-    let _unpreempted = Unpreempted::begin();
-    let offset = setting!(exec_old_pid) as usize;
-    // SAFETY: read_at copies through bpf_probe_read_kernel, which checks the address.
-    let Ok(old_tid) = (unsafe { ctx.read_at::<u32>(offset) }) else {
-        return;
-    };
+#[raw_tracepoint(tracepoint = "sched_process_exec")]
+fn sched_process_exec(ctx: RawTracePointContext) {
+    // Behind the task.
+    let old_tid: u32 = ctx.arg(1);
     let TaskId { pid, tid } = task::current();
     call::end_of_thread(old_tid);
     // A handler that execs does not return to the call that it interrupted.

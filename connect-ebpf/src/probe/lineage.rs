@@ -6,20 +6,18 @@
 //!
 //! [`Settings::fork_child_pid`]: connect_ebpf::settings::Settings::fork_child_pid
 
-use aya_ebpf::{macros::tracepoint, programs::TracePointContext};
+use aya_ebpf::{EbpfContext, macros::tracepoint, programs::TracePointContext};
 use aya_log_ebpf::error;
 use connect_ebpf::loss::KernelLoss;
 
 use crate::{
     emit,
     maps::{LINEAGE, setting},
-    preemption::Unpreempted,
     task,
 };
 
 #[tracepoint(category = "sched", name = "sched_process_fork")]
 fn sched_process_fork(ctx: TracePointContext) {
-    let _unpreempted = Unpreempted::begin();
     if !follows(task::current().tid) {
         return;
     }
@@ -39,7 +37,7 @@ pub(crate) fn follows(tid: u32) -> bool {
 
 /// Observes this task from now on.
 #[inline(always)]
-pub(crate) fn follow(ctx: &TracePointContext, tid: u32) {
+pub(crate) fn follow(ctx: &impl EbpfContext, tid: u32) {
     if let Err(error) = LINEAGE.insert(&tid, &1, 0)
         && emit::count(KernelLoss::LineageFull)
     {

@@ -10,7 +10,6 @@ use connect_ebpf::record::VIA_SYSCALL;
 use crate::{
     call::{self, Return},
     inflight::{Arguments, TOLD_ENTRY},
-    preemption::Unpreempted,
     registers::registers,
     task,
 };
@@ -26,7 +25,6 @@ const EXIT_RET: usize = 16;
 
 #[tracepoint(category = "syscalls", name = "sys_enter_connect")]
 fn sys_enter_connect(ctx: TracePointContext) {
-    let _unpreempted = Unpreempted::begin();
     let arguments = Arguments::new([
         field(&ctx, ENTER_FD),
         field(&ctx, ENTER_USERVADDR),
@@ -37,7 +35,6 @@ fn sys_enter_connect(ctx: TracePointContext) {
 
 #[tracepoint(category = "syscalls", name = "sys_exit_connect")]
 fn sys_exit_connect(ctx: TracePointContext) {
-    let _unpreempted = Unpreempted::begin();
     // First, so that what we do ourselves is not in the call's duration.
     let at_ns = task::now();
     let returns = Return {

@@ -9,8 +9,6 @@ use std::{collections::HashMap, fs, mem, path::Path};
 use anyhow::{Context as _, Result, anyhow, bail, ensure};
 use connect_ebpf::settings::Offsets;
 
-use super::kfunc;
-
 /// Where the kernel has its own BTF.
 pub const VMLINUX: &str = "/sys/kernel/btf/vmlinux";
 
@@ -21,7 +19,7 @@ pub struct Layout {
     pub offsets: Offsets,
     /// The raw tracepoints of io_uring, if they have the arguments that the kernel object expects.
     pub io_uring: Option<RawIoUring>,
-    /// Functions that can be hooked or called, and their ids.
+    /// Functions that can be hooked, and their ids.
     pub functions: Functions,
 }
 
@@ -30,13 +28,6 @@ pub struct Layout {
 pub struct Functions(Vec<(&'static str, u32)>);
 
 impl Functions {
-    /// The type of this function, if the kernel has it.
-    #[must_use]
-    pub fn id(&self, name: &str) -> Option<u32> {
-        let mut ids = self.0.iter();
-        ids.find_map(|&(own, id)| (own == name).then_some(id))
-    }
-
     /// What aya needs to hook into them. Of the kernel's whole BTF, aya would make a model of 20 MB,
     /// only to look up an id: so all other types are blank.
     ///
@@ -85,17 +76,8 @@ fn blank(name: u32, kind: u32) -> impl Iterator<Item = u8> {
     [name, kind << 24, 0].into_iter().flat_map(u32::to_ne_bytes)
 }
 
-/// Functions that the kernel object hooks into, and those that it calls.
-const USED: [&str; 5] = {
-    let [(first, _), (second, _)] = kfunc::CALLED;
-    [
-        "__sys_connect",
-        "__sys_connect_file",
-        RT_SIGRETURN,
-        first,
-        second,
-    ]
-};
+/// Functions that the kernel object hooks into.
+const HOOKED: [&str; 3] = ["__sys_connect", "__sys_connect_file", RT_SIGRETURN];
 
 /// The function behind `rt_sigreturn(2)`, which the kernel's `SYSCALL_DEFINE0` makes: of its own on
 /// x86-64, the system call's entry on 64-bit Arm.
@@ -139,6 +121,8 @@ fn layout_in(path: &Path) -> Result<Layout> {
             "sock",
             "sock_common",
             "inet_sock",
+            "k_sigaction",
+            "sigaction",
             "io_kiocb",
             "io_cqe",
             "io_connect",
@@ -216,6 +200,8 @@ fn offsets(btf: &Btf<'_>) -> Result<Offsets> {
         task_pid: at("task_struct", "pid")?,
         // On x86-64 only, if the kernel runs 32-bit programs.
         thread_info_status: btf.offset("thread_info", "status").unwrap_or(0),
+        sigaction_handler: at("k_sigaction", "sa")? + at("sigaction", "sa_handler")?,
+        sigaction_flags: at("k_sigaction", "sa")? + at("sigaction", "sa_flags")?,
         io_kiocb_opcode: io("io_kiocb", "opcode"),
         io_kiocb_flags: io("io_kiocb", "flags"),
         io_kiocb_fd,
@@ -298,7 +284,7 @@ struct Btf<'a> {
     starts: Vec<usize>,
     /// Type id by name, of those that were asked for.
     ids: HashMap<&'a str, u32>,
-    /// Ids of [`USED`].
+    /// Ids of [`HOOKED`].
     functions: Vec<(&'static str, u32)>,
 }
 
@@ -345,7 +331,7 @@ impl<'a> Btf<'a> {
                 ids.entry(*wanted).or_insert(id);
             }
             if kind == KIND_FUNC
-                && let Some(function) = USED.iter().find(|wanted| is(strings, name, wanted))
+                && let Some(function) = HOOKED.iter().find(|wanted| is(strings, name, wanted))
             {
                 functions.push((*function, id));
             }
@@ -529,7 +515,7 @@ mod tests {
 
     #[test]
     fn functions_keep_their_ids() {
-        let [first, second, third, ..] = USED;
+        let [first, second, third] = HOOKED;
         let functions = Functions(vec![(third, 1000), (first, 1), (second, 2)]);
         let bytes = functions.to_bytes().unwrap();
         let btf = Btf::parse(&bytes, &[]).unwrap();

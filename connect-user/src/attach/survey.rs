@@ -4,7 +4,7 @@ use aya::{programs::ProgramType, sys::is_program_supported};
 use connect_ebpf::settings::{IoUringLayout, Offsets};
 
 use super::{
-    INET_SOCK_SET_STATE_WITHOUT_ERRNO, INTERRUPTION_HOOKS,
+    INET_SOCK_SET_STATE_WITHOUT_ERRNO, RT_SIGRETURN, SIGNAL_DELIVER_PLAIN,
     btf::{self, Layout, RawIoUring},
     hook::At,
     tracepoint_format,
@@ -102,8 +102,8 @@ fn outcomes(tracefs: &Tracefs, layout: Result<Layout, String>) -> Outcomes {
 }
 
 fn follows_interruptions(tracefs: &Tracefs) -> Option<bool> {
-    INTERRUPTION_HOOKS
-        .iter()
+    [SIGNAL_DELIVER_PLAIN, RT_SIGRETURN]
+        .into_iter()
         .map(|hook| match hook.at {
             At::Plain(category, name) => tracefs.event(category, name).join("id").try_exists(),
             _ => Ok(true),
