@@ -22,6 +22,8 @@
     reason = "aya-ebpf's macros hand the context over by value"
 )]
 
+#[cfg_attr(bpf_target_arch = "aarch64", path = "architecture/aarch64.rs")]
+#[cfg_attr(bpf_target_arch = "x86_64", path = "architecture/x86_64.rs")]
 mod architecture;
 mod atomic;
 mod call;

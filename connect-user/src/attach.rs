@@ -263,7 +263,7 @@ impl Attached {
         &self.functions
     }
 
-    /// Every hook that this program has, with the descriptor of its program where it is attached. Of
+    /// Every hook that this program has, with the descriptors of its programs where it is attached. Of
     /// several ways to hook into one place, the one that is attached.
     ///
     /// # Errors
@@ -289,16 +289,15 @@ impl Attached {
             .chain(&LIFETIME_HOOKS)
             .chain([&LINEAGE_HOOK]);
         for hook in all {
-            let program = if self.hooks.contains(hook) {
+            let mut programs = Vec::new();
+            if self.hooks.contains(hook) {
                 let program = program(&mut self.object, hook.program)?;
-                Some(program.fd()?.as_fd().try_clone_to_owned()?)
-            } else {
-                None
-            };
+                programs.push(program.fd()?.as_fd().try_clone_to_owned()?);
+            }
             let name = hook.at.to_string();
             match health.iter_mut().find(|other| other.name == name) {
-                Some(other) => other.program = other.program.take().or(program),
-                None => health.push(HookHealth { name, program }),
+                Some(other) => other.programs.append(&mut programs),
+                None => health.push(HookHealth { name, programs }),
             }
         }
         Ok(health)
@@ -390,22 +389,7 @@ pub fn attach(tracefs: &Tracefs, plan: Plan<'_>) -> Result<(Attached, Collector)
         placed.put(&mut object, None, &[LINEAGE_HOOK])?;
     }
     if settings.io_uring != 0 {
-        match &survey.io_uring {
-            IoUring::Raw(raw) => {
-                placed.put(&mut object, None, &IO_URING_HOOKS)?;
-                placed.put(&mut object, None, &[io_uring_submit(raw.submit)])?;
-            }
-            IoUring::Plain(layout) => {
-                placed.put(&mut object, None, &IO_URING_PLAIN_HOOKS)?;
-                if layout.file_get_fd != 0 {
-                    placed.put(&mut object, None, &[IO_URING_FILE_GET_HOOK])?;
-                }
-                if layout.failed_opcode != 0 {
-                    placed.put(&mut object, None, &[IO_URING_FAILED_PLAIN_HOOK])?;
-                }
-            }
-            IoUring::Off(_) => {}
-        }
+        placed.put_io_uring(&mut object, &survey.io_uring)?;
     }
     let functions = if means.hooks == Hooks::Tracepoint {
         Functions::Unwanted
@@ -524,6 +508,26 @@ impl Placed {
         for hook in hooks {
             self.links.push(hook.put_in_place(object, btf)?);
             self.hooks.push(*hook);
+        }
+        Ok(())
+    }
+
+    fn put_io_uring(&mut self, object: &mut Ebpf, how: &IoUring) -> Result<()> {
+        match how {
+            IoUring::Raw(raw) => {
+                self.put(object, None, &IO_URING_HOOKS)?;
+                self.put(object, None, &[io_uring_submit(raw.submit)])?;
+            }
+            IoUring::Plain(layout) => {
+                self.put(object, None, &IO_URING_PLAIN_HOOKS)?;
+                if layout.file_get_fd != 0 {
+                    self.put(object, None, &[IO_URING_FILE_GET_HOOK])?;
+                }
+                if layout.failed_opcode != 0 {
+                    self.put(object, None, &[IO_URING_FAILED_PLAIN_HOOK])?;
+                }
+            }
+            IoUring::Off(_) => {}
         }
         Ok(())
     }

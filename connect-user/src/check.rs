@@ -9,7 +9,7 @@ use anyhow::{Result, anyhow};
 
 use crate::{
     attach::{self, Functions, Survey},
-    cli::{Hooks, Means},
+    cli::Means,
     coverage::Coverage,
     output::STANDARD_OUTPUT,
     preflight::{self, Verdict, function_hooks, requirements},
@@ -53,12 +53,7 @@ pub fn check() -> Result<ExitCode> {
         }
     }
     writeln!(page, "\n{:24} COVERAGE", "WAY INTO CONNECT")?;
-    let means = Means {
-        hooks: Hooks::Auto,
-        skip_socket: false,
-        skip_io_uring: false,
-    };
-    for (way, sentence) in Coverage::of(&survey, &functions, &means).sentences() {
+    for (way, sentence) in Coverage::of(&survey, &functions, &Means::ALL).sentences() {
         writeln!(page, "{way:24} {sentence}")?;
     }
     match stdout().write_all(page.as_bytes()) {

@@ -210,6 +210,15 @@ pub struct Means {
     pub skip_io_uring: bool,
 }
 
+impl Means {
+    /// All that there is, which is the default.
+    pub const ALL: Self = Self {
+        hooks: Hooks::Auto,
+        skip_socket: false,
+        skip_io_uring: false,
+    };
+}
+
 /// What is shown; decided in the kernel, so what is filtered out costs least.
 #[derive(Clone, Debug, Args)]
 #[command(next_help_heading = "Filters")]

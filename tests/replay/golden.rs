@@ -4,7 +4,7 @@ use std::{fs, iter};
 
 use connect_observer::{
     attach::{Functions, IoUring, Outcomes, Survey},
-    cli::{Hooks, Means},
+    cli::Means,
     clock::Clock,
     collect::Loss,
     coverage::Coverage,
@@ -50,11 +50,7 @@ fn notices_and_losses() {
                 functions: connect_observer::attach::btf::Functions::default(),
             },
             &Functions::Refused("the kernel has no BTF".to_owned()),
-            &Means {
-                hooks: Hooks::Auto,
-                skip_socket: false,
-                skip_io_uring: false,
-            },
+            &Means::ALL,
         ),
     });
     let stop = |seconds, totals| {

@@ -13,11 +13,14 @@ pub(crate) mod compare;
 pub(crate) mod conformance;
 pub(crate) mod feature;
 pub(crate) mod hook;
+pub(crate) mod landing;
 pub(crate) mod memory;
 pub(crate) mod namespace;
 pub(crate) mod network;
 pub(crate) mod observation;
 pub(crate) mod option;
+#[cfg_attr(target_arch = "aarch64", path = "processor/aarch64.rs")]
+#[cfg_attr(target_arch = "x86_64", path = "processor/x86_64.rs")]
 pub(crate) mod processor;
 pub(crate) mod ring;
 pub(crate) mod scratch;

@@ -1,4 +1,5 @@
-//! 64-bit Arm.
+//! 64-bit Arm: where a task saves its registers, and how a system call is made, taken back and made again.
+//! Every processor has the same items.
 
 use crate::{memory, registers::SavedRegisters};
 

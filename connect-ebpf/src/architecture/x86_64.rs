@@ -1,4 +1,5 @@
-//! x86-64.
+//! x86-64: where a task saves its registers, and how a system call is made, taken back and made again.
+//! Every processor has the same items.
 
 use core::mem::offset_of;
 

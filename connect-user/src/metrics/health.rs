@@ -25,8 +25,8 @@ const STATS_ENABLED: &str = "/proc/sys/kernel/bpf_stats_enabled";
 pub struct Hook {
     /// The name of its tracepoint, or of its function behind `fentry:` or `fexit:`.
     pub name: String,
-    /// Its program, if it is attached.
-    pub program: Option<OwnedFd>,
+    /// Its programs, if it is attached.
+    pub programs: Vec<OwnedFd>,
 }
 
 /// Losses by reason, on their way from who counts them to who serves them.
@@ -101,7 +101,7 @@ impl HealthCollector {
         for hook in &self.hooks {
             encoder
                 .encode_family(&[("hook", hook.name.as_str())])?
-                .encode_gauge(&u64::from(hook.program.is_some()))?;
+                .encode_gauge(&u64::from(!hook.programs.is_empty()))?;
         }
         Ok(())
     }
@@ -138,11 +138,16 @@ impl HealthCollector {
 
     /// What the kernel tells of each attached program in `/proc/self/fdinfo`.
     fn told(&self, key: &str) -> impl Iterator<Item = (&str, u64)> {
-        self.hooks.iter().filter_map(move |hook| {
-            let program = hook.program.as_ref()?.as_raw_fd();
+        let of_program = move |program: &OwnedFd| -> Option<u64> {
+            let program = program.as_raw_fd();
             let info = fs::read_to_string(format!("/proc/self/fdinfo/{program}")).ok()?;
             let value = info.lines().find_map(|line| line.strip_prefix(key))?;
-            Some((hook.name.as_str(), value.trim().parse().ok()?))
+            value.trim().parse().ok()
+        };
+        let attached = self.hooks.iter().filter(|hook| !hook.programs.is_empty());
+        attached.filter_map(move |hook| {
+            let values: Option<Vec<_>> = hook.programs.iter().map(of_program).collect();
+            Some((hook.name.as_str(), values?.into_iter().sum()))
         })
     }
 }

@@ -17,10 +17,8 @@ use super::{
     truth::{Made, Moment, Scene, Target, keep, now},
 };
 use crate::support::{
-    processor::{
-        LANDED, Landing, connect_or_land, land, set_instruction_pointer, set_result,
-        set_stack_pointer,
-    },
+    landing::{LANDED, Landing},
+    processor::{connect_or_land, land, set_instruction_pointer, set_result, set_stack_pointer},
     stage::Stage,
     truth::Caller,
 };

@@ -1,10 +1,11 @@
-//! 64-bit Arm.
+//! 64-bit Arm: system calls that are made by hand, and the registers of a thread that a signal has
+//! interrupted. Every processor has the same items.
 
 use std::arch::{asm, naked_asm};
 
 use libc::ucontext_t;
 
-use super::{LANDED, Landing};
+use super::landing::{LANDED, Landing};
 
 /// mov x8, #203; svc #0; ret
 pub(crate) const CONNECT_CODE: [u8; 12] = [

@@ -1,10 +1,11 @@
-//! x86-64.
+//! x86-64: system calls that are made by hand, and the registers of a thread that a signal has
+//! interrupted. Every processor has the same items.
 
 use std::arch::{asm, naked_asm};
 
 use libc::{REG_RAX, REG_RIP, REG_RSP, ucontext_t};
 
-use super::{LANDED, Landing};
+use super::landing::{LANDED, Landing};
 
 /// mov eax, 42; syscall; ret
 pub(crate) const CONNECT_CODE: [u8; 8] = [0xb8, 42, 0, 0, 0, 0x0f, 0x05, 0xc3];
