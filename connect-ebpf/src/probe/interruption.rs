@@ -169,7 +169,7 @@ pub(crate) fn resume(id: TaskId, thread: &Call, arguments: Arguments, entering: 
             give_up(id, thread, last);
             break;
         };
-        end(thread, last, u8::from(killed));
+        end(id, last, u8::from(killed));
     }
     false
 }
@@ -239,7 +239,7 @@ pub(crate) fn end_of_thread(id: TaskId) {
             return;
         };
         let returned = last.has_returned() && !registers().is_some_and(|now| last.is_in(now));
-        end(thread, last, u8::from(!returned));
+        end(id, last, u8::from(!returned));
     }
 }
 
@@ -294,7 +294,7 @@ fn handler_begins(action: impl FnOnce() -> Option<(u64, u64)>) {
             };
         if interrupted {
             last.ret.set(-EINTR);
-            end(thread, last, 0);
+            end(id, last, 0);
             // The handler is one more on top of what this call stood on.
             if let Some((_, below)) = last_suspended(id.tid) {
                 begin_handler(below, flags);
@@ -330,13 +330,13 @@ pub(crate) fn handler_returns() {
     // or was left by a jump.
     let is_over = |last: &Call| last.has_returned() || last.is_left(stack_pointer);
     for _ in 0..=DEPTH_MAX {
-        let Some((thread, last)) = last_suspended(id.tid) else {
+        let Some((_, last)) = last_suspended(id.tid) else {
             return;
         };
         if !is_over(last) {
             break;
         }
-        end(thread, last, u8::from(!last.has_returned()));
+        end(id, last, u8::from(!last.has_returned()));
     }
     let Some((thread, last)) = last_suspended(id.tid) else {
         return;
@@ -365,7 +365,7 @@ pub(crate) fn handler_returns() {
     } else {
         last.killed.set(1);
     }
-    end_as_it_says(thread, last);
+    end_as_it_says(id);
 }
 
 #[inline(always)]
@@ -438,15 +438,25 @@ pub(crate) const fn kernels_own(ret: i64) -> i64 {
 
 /// Nothing more becomes of the last suspended call.
 #[inline(always)]
-fn end(thread: &Call, last: &Call, killed: u8) {
+fn end(id: TaskId, last: &Call, killed: u8) {
     last.killed.set(killed);
-    end_as_it_says(thread, last);
+    end_as_it_says(id);
 }
 
-/// A function of its own: merged into its callers, it would have them read from the stack what only
-/// some of their ways have written, which kernels before 6.4 refuse.
+/// The last suspended call is over, with what stands in it.
+#[inline(always)]
+fn end_as_it_says(id: TaskId) {
+    end_last_suspended(id.tid);
+}
+
+/// A global function for the kernel, of which the verifier looks at each program's copy once, and not for
+/// every way that leads here, some of them in loops: it takes and returns only numbers.
+#[unsafe(no_mangle)]
 #[inline(never)]
-fn end_as_it_says(thread: &Call, last: &Call) {
+extern "C" fn end_last_suspended(tid: u32) -> u32 {
+    let Some((thread, last)) = last_suspended(tid) else {
+        return 0;
+    };
     thread.add_suspended(-1);
     let ret = last.ret.get();
     // Of one that is killed, the application did not get it.
@@ -456,6 +466,7 @@ fn end_as_it_says(thread: &Call, last: &Call) {
         kernels_own(ret)
     });
     report(last);
+    0
 }
 
 /// The caller's stack pointer; 0 where it is not known. One value for the optimiser, which would else
