@@ -3,8 +3,8 @@
 use aya_ebpf::EbpfContext;
 use aya_log_ebpf::error;
 use connect_ebpf::{
-    loss::{KernelLoss, RETURNS_BY_FUNCTION, RETURNS_CONFIRMED},
-    record::{ADDRESS_AT_ENTRY, ADDRESS_AT_EXIT, KNOWN_ARGUMENTS, KNOWN_ENTRY},
+    loss::{KernelLoss, RETURNS_BY_FUNCTION, RETURNS_CONFIRMED, RETURNS_MISSED},
+    record::{ADDRESS_AT_ENTRY, ADDRESS_AT_EXIT, KNOWN_ARGUMENTS, KNOWN_ENTRY, VIA_SYSCALL},
 };
 
 use crate::{
@@ -71,6 +71,9 @@ pub(crate) fn end_of_thread(tid: u32) {
 #[inline(always)]
 fn miss(call: &Call) {
     emit::count(KernelLoss::ReturnMissed);
+    if call.via.get() == VIA_SYSCALL {
+        emit::count_return(RETURNS_MISSED);
+    }
     settlement::forget(call);
 }
 

@@ -11,6 +11,8 @@
     reason = "indices are masked; were one not, the verifier would refuse the object"
 )]
 
+use core::cell::{Cell, UnsafeCell};
+
 use aya_ebpf::{
     Global,
     helpers::generated::{bpf_probe_read_kernel, bpf_probe_read_kernel_str},
@@ -61,7 +63,18 @@ static SERIES_OVERFLOW: PerCpuArray<u64> = PerCpuArray::with_max_entries(1, 0);
 
 /// Where a [`Series`] is put together: it is too large for the stack.
 #[map]
-static SERIES_SCRATCH: PerCpuArray<Series> = PerCpuArray::with_max_entries(1, 0);
+static SERIES_SCRATCH: PerCpuArray<Scratch> = PerCpuArray::with_max_entries(1, 0);
+
+/// Where a key is put together, as the stack has 512 bytes.
+#[repr(C)]
+struct Scratch {
+    /// Not 0: by a program that may have been preempted for the one that looks here.
+    taken: Cell<u64>,
+    series: UnsafeCell<Series>,
+}
+
+// SAFETY: it stands only in a map, where each CPU has its own.
+unsafe impl Sync for Scratch {}
 
 /// One field of [`Counting`], as `setting!` for the settings.
 macro_rules! counting {
@@ -307,12 +320,23 @@ fn observe(histogram: &mut Histogram, duration_ns: u64) {
 /// Counts a call under its labels, or as overflow.
 #[inline(never)]
 fn count_series(call: &Call) {
-    let ret = call.ret.get();
-    let Some(series) = SERIES_SCRATCH.get_ptr_mut(0) else {
+    let Some(scratch) = SERIES_SCRATCH.get_ptr(0) else {
         return;
     };
-    // SAFETY: the pointer is the map's own and this CPU's, where nothing else runs meanwhile.
-    let series = unsafe { &mut *series };
+    // SAFETY: the pointer is the map's own and this CPU's.
+    let scratch = unsafe { &*scratch };
+    if scratch.taken.replace(1) != 0 {
+        count_overflow();
+        return;
+    }
+    // SAFETY: nobody else on this CPU has taken it.
+    count_under_labels(call, unsafe { &mut *scratch.series.get() });
+    scratch.taken.set(0);
+}
+
+#[inline(always)]
+fn count_under_labels(call: &Call, series: &mut Series) {
+    let ret = call.ret.get();
     let labels = counting!(labels);
     *series = EMPTY;
     series.family = class(call);
@@ -336,9 +360,14 @@ fn count_series(call: &Call) {
             return;
         }
     }
-    if !count_key(&SERIES, series)
-        && let Some(overflow) = SERIES_OVERFLOW.get_ptr_mut(0)
-    {
+    if !count_key(&SERIES, series) {
+        count_overflow();
+    }
+}
+
+#[inline(always)]
+fn count_overflow() {
+    if let Some(overflow) = SERIES_OVERFLOW.get_ptr_mut(0) {
         // SAFETY: the pointer is the map's own and this CPU's.
         increment(unsafe { &mut *overflow });
     }

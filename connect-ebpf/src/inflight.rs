@@ -107,8 +107,11 @@ pub(crate) struct Call {
     /// Of the thread, kept in its lowest entry: what one of two hooks on its call has told of it
     /// already: `TOLD_*`.
     pub(crate) told: Cell<u8>,
+    /// The same: not 0, the tracepoint has told of a handler that returns, and the function is still to
+    /// come.
+    pub(crate) handler_told: Cell<u8>,
     /// Always 0.
-    padding: [u8; 2],
+    padding: u8,
     /// Of io_uring: address of the kernel's `struct io_kiocb`.
     pub(crate) request: Cell<u64>,
     /// Time from the SYN to the connection that the call has established, in ns, or 0.
@@ -155,7 +158,8 @@ pub(crate) static IDLE: Call = Call {
     killed: Cell::new(0),
     via: Cell::new(0),
     told: Cell::new(TOLD_NOTHING),
-    padding: [0; 2],
+    handler_told: Cell::new(0),
+    padding: 0,
     request: Cell::new(0),
     handshake_ns: Cell::new(0),
     comm: Cell::new([0; COMM_LEN]),

@@ -76,8 +76,10 @@ pub const RETURNS_MAP: &str = "RETURNS";
 pub const RETURNS_BY_FUNCTION: u32 = 0;
 /// In [`RETURNS_MAP`]: the tracepoint has, too.
 pub const RETURNS_CONFIRMED: u32 = 1;
+/// In [`RETURNS_MAP`]: neither has, which shows later; of native calls.
+pub const RETURNS_MISSED: u32 = 2;
 /// Number of counters in [`RETURNS_MAP`].
-pub const RETURNS: u32 = 2;
+pub const RETURNS: u32 = 3;
 
 /// Number of counters in [`LOSSES_MAP`].
 #[expect(clippy::cast_possible_truncation, reason = "a handful of reasons")]

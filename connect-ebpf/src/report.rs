@@ -69,7 +69,7 @@ fn fill(record: &mut MaybeUninit<Connect>, call: &Call) {
     record.transport = transport(call);
     record.unsettled = call.unsettled.get();
     record.reserved = [0; 5];
-    record.endpoints = settlement::endpoints(call);
+    settlement::endpoints(call, &mut record.endpoints);
 }
 
 /// What the socket is; one that has begun an attempt is TCP, if nobody has looked.

@@ -206,15 +206,17 @@ pub(crate) fn settle(sk: u64, attempt: &mut Attempt, settlement: &Settlement) {
     }
 }
 
-/// Both ends of a call's socket; as they were when its attempt was settled, if it was.
+/// Writes down both ends of a call's socket; as they were when its attempt was settled, if it was.
 #[inline(always)]
-pub(crate) fn endpoints(call: &Call) -> Endpoints {
+pub(crate) fn endpoints(call: &Call, to: &mut Endpoints) {
+    *to = Endpoints::default();
     let begun = call.attempt_sk.get();
     if begun != 0
         && let Some(attempt) = under_way(begun)
         && has(&raw const attempt.settled)
     {
-        return attempt.outcome.endpoints;
+        *to = attempt.outcome.endpoints;
+        return;
     }
     let sk = if begun != 0 {
         begun
@@ -223,10 +225,9 @@ pub(crate) fn endpoints(call: &Call) -> Endpoints {
     } else {
         0
     };
-    if sk == 0 || setting!(offsets.inet_sport) == 0 {
-        return Endpoints::default();
+    if sk != 0 && setting!(offsets.inet_sport) != 0 {
+        let _unknown = socket::fill(sk, to);
     }
-    socket::endpoints(sk)
 }
 
 /// A call that is over takes note of what it has done about its attempt.

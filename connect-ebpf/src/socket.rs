@@ -200,8 +200,9 @@ pub(crate) fn endpoints(sk: u64) -> Endpoints {
     endpoints
 }
 
+/// Writes down both ends, as far as there are any.
 #[inline(always)]
-fn fill(sk: u64, endpoints: &mut Endpoints) -> Option<()> {
+pub(crate) fn fill(sk: u64, endpoints: &mut Endpoints) -> Option<()> {
     let common: SockCommon = read(sk, 0)?;
     if common.family == AF_INET {
         endpoints.local_address = from_ipv4(common.rcv_saddr);

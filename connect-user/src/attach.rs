@@ -6,7 +6,8 @@ mod survey;
 mod tracepoint_format;
 
 use std::{
-    os::fd::{AsFd as _, AsRawFd as _, OwnedFd},
+    mem,
+    os::fd::{AsFd as _, OwnedFd},
     thread,
 };
 
@@ -39,7 +40,7 @@ use self::hook::{At, Hook, Link, program};
 pub use self::survey::{IoUring, Outcomes, Survey};
 use crate::{
     cli::{Capacity, Filters, Hooks, Means},
-    collect::Collector,
+    collect::{Collector, Watched},
     metrics::{self, counters::Counters, health::Hook as HookHealth, series::SeriesMaps},
     preflight::{Tracefs, preempts_programs},
 };
@@ -100,8 +101,8 @@ const SIGNAL_DELIVER_PLAIN: Hook = Hook {
 /// Tells that a signal handler returns.
 const RT_SIGRETURN: Hook = Hook::plain("syscalls", "sys_enter_rt_sigreturn");
 
-/// The same by the kernel's function, where we may hook into functions: of all system calls, it taxes
-/// only this one.
+/// The same by the kernel's function: where there are no tracepoints of system calls, which it does not
+/// tax; or where the kernel skips them.
 const RT_SIGRETURN_BY_FUNCTION: Hook = Hook {
     program: "sys_rt_sigreturn",
     at: At::Entry(btf::RT_SIGRETURN),
@@ -185,6 +186,8 @@ pub struct Attached {
     /// Keeps the programs; links and the maps that are read have been taken out of it.
     object: Ebpf,
     links: Vec<Link>,
+    /// From which of them on they tell of calls, and not of what becomes of these.
+    first_of_calls: usize,
     /// What is in place.
     hooks: Vec<Hook>,
     functions: Functions,
@@ -310,17 +313,21 @@ impl Attached {
 }
 
 impl Drop for Attached {
-    /// The kernel waits for every CPU at every hook that goes; all at once, it waits only once.
+    /// In reverse order: what follows calls may go only when none begins any more. The kernel waits for
+    /// every CPU at every hook that goes; of several at once, it waits only once.
     fn drop(&mut self) {
-        thread::scope(|scope| {
-            for link in self.links.drain(..) {
-                let detach = thread::Builder::new().spawn_scoped(scope, move || drop(link));
-                if let Err(error) = detach {
-                    // The closure is dropped, and the link with it, only not at once with the rest.
-                    log::debug!("no thread to detach a hook: {error}");
+        let of_calls = self.links.split_off(self.first_of_calls);
+        for links in [of_calls, mem::take(&mut self.links)] {
+            thread::scope(|scope| {
+                for link in links {
+                    let detach = thread::Builder::new().spawn_scoped(scope, move || drop(link));
+                    if let Err(error) = detach {
+                        // The closure is dropped, and the link with it, only not at once with the rest.
+                        log::debug!("no thread to detach a hook: {error}");
+                    }
                 }
-            }
-        });
+            });
+        }
     }
 }
 
@@ -375,6 +382,9 @@ pub fn attach(tracefs: &Tracefs, plan: Plan<'_>) -> Result<(Attached, Collector)
             SIGNAL_DELIVER_PLAIN
         };
         placed.put(&mut object, None, &[deliver])?;
+        if means.hooks != Hooks::Function {
+            placed.put(&mut object, None, &[RT_SIGRETURN])?;
+        }
     }
     // Before the calls whose attempts it follows.
     match settings.outcomes {
@@ -388,6 +398,7 @@ pub fn attach(tracefs: &Tracefs, plan: Plan<'_>) -> Result<(Attached, Collector)
     if scope == Scope::Lineage {
         placed.put(&mut object, None, &[LINEAGE_HOOK])?;
     }
+    let first_of_calls = placed.links.len();
     if settings.io_uring != 0 {
         placed.put_io_uring(&mut object, &survey.io_uring)?;
     }
@@ -401,9 +412,6 @@ pub fn attach(tracefs: &Tracefs, plan: Plan<'_>) -> Result<(Attached, Collector)
             return Err(no_functions(&why));
         }
     } else {
-        if settings.interruptions != 0 && functions != Functions::Attached {
-            placed.put(&mut object, None, &[RT_SIGRETURN])?;
-        }
         placed.put(&mut object, None, &SYSCALL_HOOKS)?;
     }
 
@@ -417,26 +425,12 @@ pub fn attach(tracefs: &Tracefs, plan: Plan<'_>) -> Result<(Attached, Collector)
     let returns = PerCpuArray::try_from(take(&mut object, RETURNS_MAP)?)?;
     let lineage = HashMap::try_from(take(&mut object, LINEAGE_MAP)?)?;
     let attempts = HashMap::try_from(take(&mut object, ATTEMPTS_MAP)?)?;
-    // Those without which there is no record.
-    let mut programs = Vec::new();
-    for hook in &placed.hooks {
-        let is_missed = match hook.at {
-            At::Plain("syscalls", _) => *hook == SYS_EXIT_CONNECT,
-            At::Plain(category, _) => category == "io_uring",
-            At::Raw(name) => name.starts_with("io_uring"),
-            // Elsewhere, it has nothing to do for most calls.
-            At::Exit(_) => means.hooks == Hooks::Function,
-            At::Entry(_) => false,
-        };
-        if is_missed {
-            let program = program(&mut object, hook.program)?;
-            programs.push(program.fd()?.as_fd().as_raw_fd());
-        }
-    }
-    let collector = Collector::new(records, losses, returns, attempts, programs)?;
+    let watched = watched(&mut object, &placed.hooks, means)?;
+    let collector = Collector::new(records, losses, returns, attempts, watched)?;
     let attached = Attached {
         object,
         links: placed.links,
+        first_of_calls,
         hooks: placed.hooks,
         functions,
         lineage,
@@ -444,6 +438,25 @@ pub fn attach(tracefs: &Tracefs, plan: Plan<'_>) -> Result<(Attached, Collector)
         logger,
     };
     Ok((attached, collector))
+}
+
+/// The programs without which there is no record.
+fn watched(object: &mut Ebpf, hooks: &[Hook], means: &Means) -> Result<Watched> {
+    let mut watched = Watched::default();
+    for hook in hooks {
+        let to = match hook.at {
+            _ if *hook == SYS_EXIT_CONNECT => &mut watched.returns,
+            // Elsewhere, it has nothing to do for most calls.
+            At::Exit(_) if means.hooks == Hooks::Function => &mut watched.returns,
+            At::Plain("io_uring", _) => &mut watched.others,
+            At::Raw(name) if name.starts_with("io_uring") => &mut watched.others,
+            _ => continue,
+        };
+        let program = program(object, hook.program)?;
+        // Also of use when the hooks are gone.
+        to.push(program.fd()?.as_fd().try_clone_to_owned()?);
+    }
+    Ok(watched)
 }
 
 /// Functions alone were asked for.
@@ -668,7 +681,7 @@ fn task_registers(survey: &Survey) -> u32 {
     .all(|helper| is_helper_supported(ProgramType::TracePoint, helper).unwrap_or(false));
     if by_helper {
         REGISTERS_BY_HELPER
-    } else if survey.offsets().is_some() {
+    } else if cfg!(target_arch = "x86_64") && survey.offsets().is_some() {
         REGISTERS_BY_STACK
     } else {
         REGISTERS_OFF

@@ -1,12 +1,15 @@
 //! Ring buffer to records, and the account of what did not come through.
 
-use std::{fs, os::fd::RawFd};
+use std::{
+    fs,
+    os::fd::{AsRawFd as _, OwnedFd},
+};
 
 use anyhow::{Context as _, Result};
 use aya::maps::{HashMap, MapData, PerCpuArray, RingBuf};
 use connect_ebpf::{
     attempt::Attempt,
-    loss::{KernelLoss, RETURNS_BY_FUNCTION, RETURNS_CONFIRMED},
+    loss::{KernelLoss, RETURNS_BY_FUNCTION, RETURNS_CONFIRMED, RETURNS_MISSED},
     record::Outcome,
 };
 use tokio::io::{Interest, unix::AsyncFd};
@@ -56,14 +59,24 @@ impl Loss {
     }
 }
 
+/// Programs whose missed runs may be missed calls.
+#[derive(Debug, Default)]
+pub struct Watched {
+    /// What makes the records of native calls.
+    pub returns: Vec<OwnedFd>,
+    /// What makes those of others.
+    pub others: Vec<OwnedFd>,
+}
+
 /// The user's end of the ring buffer and of the loss counters.
 pub struct Collector {
     ring: AsyncFd<RingBuf<MapData>>,
     losses: PerCpuArray<MapData, u64>,
     returns: PerCpuArray<MapData, u64>,
     attempts: HashMap<MapData, u64, Attempt>,
-    /// Programs whose missed runs may be missed calls.
-    programs: Vec<RawFd>,
+    watched: Watched,
+    /// Returns that one hook has told of before the other was in place.
+    unconfirmed: u64,
     /// What [`Self::losses`] has told so far.
     told: Vec<(Loss, u64)>,
 }
@@ -79,7 +92,7 @@ impl Collector {
         losses: PerCpuArray<MapData, u64>,
         returns: PerCpuArray<MapData, u64>,
         attempts: HashMap<MapData, u64, Attempt>,
-        programs: Vec<RawFd>,
+        watched: Watched,
     ) -> Result<Self> {
         #[expect(
             unsafe_code,
@@ -89,14 +102,19 @@ impl Collector {
         // stays open until the AsyncFd, which takes the ring buffer, is dropped.
         let ring = unsafe { AsyncFd::register_with_interest(ring, Interest::READABLE) }
             .context("cannot watch the ring buffer")?;
-        Ok(Self {
+        let mut collector = Self {
             ring,
             losses,
             returns,
             attempts,
-            programs,
+            watched,
+            unconfirmed: 0,
             told: Vec::new(),
-        })
+        };
+        let confirmed = sum(&collector.returns, RETURNS_CONFIRMED)?;
+        let by_function = sum(&collector.returns, RETURNS_BY_FUNCTION)?;
+        collector.unconfirmed = by_function.saturating_sub(confirmed);
+        Ok(collector)
     }
 
     /// Waits until the kernel object asks to be drained, which it does only when much is pending:
@@ -139,17 +157,14 @@ impl Collector {
         for loss in KernelLoss::ALL {
             totals.push((Loss::Kernel(loss), sum(&self.losses, loss.index())?));
         }
-        // What the kernel object has found out by itself is no second loss.
-        let known: u64 = totals
-            .iter()
-            .filter(|(loss, _)| *loss == Loss::Kernel(KernelLoss::ReturnMissed))
-            .map(|&(_, count)| count)
-            .sum();
         // In this order, calls that return meanwhile look recovered, and not lost.
-        let confirmed = sum(&self.returns, RETURNS_CONFIRMED)?;
-        let missed: u64 = self.programs.iter().copied().map(missed_runs).sum();
+        let confirmed = sum(&self.returns, RETURNS_CONFIRMED)? + self.unconfirmed;
+        let missed = missed_runs(&self.watched.returns);
         let recovered = sum(&self.returns, RETURNS_BY_FUNCTION)?.saturating_sub(confirmed);
-        let missed = missed.saturating_sub(known).saturating_sub(recovered);
+        // What the kernel object has found out by itself is no second loss.
+        let known = sum(&self.returns, RETURNS_MISSED)?;
+        let missed = missed.saturating_sub(recovered).saturating_sub(known)
+            + missed_runs(&self.watched.others);
         let told = self.told.iter().find(|(loss, _)| *loss == Loss::HookMissed);
         // It never falls.
         let missed = told.map_or(missed, |&(_, told)| missed.max(told));
@@ -176,15 +191,15 @@ fn sum(counters: &PerCpuArray<MapData, u64>, index: u32) -> Result<u64> {
     Ok(counts.iter().sum())
 }
 
-/// How often the kernel skipped a program (`recursion_misses` in its fdinfo, from kernel 5.12; for
+/// How often the kernel skipped programs (`recursion_misses` in their fdinfo, from kernel 5.12; for
 /// tracepoint programs, from 6.7); 0 where it does not tell.
-fn missed_runs(program: RawFd) -> u64 {
-    fs::read_to_string(format!("/proc/self/fdinfo/{program}"))
-        .ok()
-        .and_then(|info| {
-            info.lines()
-                .find_map(|line| line.strip_prefix("recursion_misses:"))
-                .and_then(|count| count.trim().parse().ok())
-        })
-        .unwrap_or(0)
+fn missed_runs(programs: &[OwnedFd]) -> u64 {
+    let of = |program: &OwnedFd| -> Option<u64> {
+        let program = program.as_raw_fd();
+        let info = fs::read_to_string(format!("/proc/self/fdinfo/{program}")).ok()?;
+        let mut lines = info.lines();
+        let count = lines.find_map(|line| line.strip_prefix("recursion_misses:"))?;
+        count.trim().parse().ok()
+    };
+    programs.iter().filter_map(of).sum()
 }

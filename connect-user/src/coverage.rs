@@ -66,9 +66,13 @@ impl Coverage {
             },
             address: address(functions),
             interruption: match survey.interruptions {
-                Some(true) if *functions == Functions::Attached => {
+                Some(true) if means.hooks == Hooks::Function => {
                     format!("seen: signal:signal_deliver, fentry:{RT_SIGRETURN}").into()
                 }
+                Some(true) if *functions == Functions::Attached => format!(
+                    "seen: signal:signal_deliver, syscalls:sys_enter_rt_sigreturn, fentry:{RT_SIGRETURN}"
+                )
+                .into(),
                 Some(true) => "seen: signal:signal_deliver, syscalls:sys_enter_rt_sigreturn".into(),
                 Some(false) => {
                     "not seen: no signal:signal_deliver or syscalls:sys_enter_rt_sigreturn, \

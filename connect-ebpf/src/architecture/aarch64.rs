@@ -15,10 +15,11 @@ pub(crate) const SYSCALL_LENGTH: u64 = 4;
 pub(crate) const SHOWS_DECISION: bool = false;
 
 /// `thread_info.flags` bits that interrupt a system call, `TIF_SIGPENDING` and `TIF_NOTIFY_SIGNAL`:
-/// bits 0 and 6 (`arch/arm64/include/asm/thread_info.h`), or where the flags are the same for every
-/// architecture bits 1 and 2 (`include/asm-generic/thread_info_tif.h`). Which of the two is not
-/// told; the other meanings of these bits only make a call look interrupted.
-pub(crate) const INTERRUPTED: u64 = 1 << 0 | 1 << 1 | 1 << 2 | 1 << 6;
+/// bits 0 and 6, or 7 where tasks are preempted lazily (`arch/arm64/include/asm/thread_info.h`); or where
+/// the flags are the same for every architecture bits 1 and 2
+/// (`include/asm-generic/thread_info_tif.h`). Which of these is not told; the other meanings of these
+/// bits only make a call look interrupted.
+pub(crate) const INTERRUPTED: u64 = 1 << 0 | 1 << 1 | 1 << 2 | 1 << 6 | 1 << 7;
 
 /// Where `rt_sigreturn(2)` finds the registers that it restores, from the stack pointer on, in
 /// bytes: `uc_mcontext.regs`, `.sp` and `.pc` (`arch/arm64/include/uapi/asm/sigcontext.h`), behind a
@@ -44,21 +45,31 @@ pub(crate) fn is_compat(task: u64) -> bool {
 /// Whether a denied call, which returns this, has been taken back for a signal to decide
 /// (`syscall_rollback`): its result is its first argument again.
 #[inline(always)]
-pub(crate) const fn is_taken_back(ret: i64, fd: i32, may_be_interrupted: bool) -> bool {
-    may_be_interrupted && ret as i32 == fd
+pub(crate) fn is_taken_back(ret: i64, fd: Option<i32>, may_be_interrupted: bool) -> bool {
+    may_be_interrupted && fd == Some(ret as i32)
 }
 
 /// Offsets in `struct pt_regs` (`arch/arm64/include/asm/ptrace.h`), in bytes: `regs` is first.
 const X8: u32 = 8 * 8;
+/// The stack pointer of a 32-bit program.
+const X13: u32 = 8 * 13;
 const SP: u32 = 8 * 31;
 const ORIG_X0: u32 = 8 * 34;
 const SYSCALLNO: u32 = 8 * 35;
+
+/// `PSR_MODE32_BIT` of `pstate` (`arch/arm64/include/uapi/asm/ptrace.h`).
+const MODE32: u64 = 1 << 4;
 
 /// The registers that stand here.
 #[inline(always)]
 pub(crate) fn saved(pt_regs: u64) -> Option<SavedRegisters> {
     let [x0, x1, x2]: [u64; 3] = memory::read(pt_regs, 0)?;
-    let [sp, pc]: [u64; 2] = memory::read(pt_regs, SP)?;
+    let [sp, pc, pstate]: [u64; 3] = memory::read(pt_regs, SP)?;
+    let stack_pointer = if pstate & MODE32 == 0 {
+        sp
+    } else {
+        memory::read(pt_regs, X13)?
+    };
     let orig_x0 = memory::read(pt_regs, ORIG_X0)?;
     // The kernel forgets it when it looks for signals (`forget_syscall`); the register stays.
     let system_call = match memory::read::<i32>(pt_regs, SYSCALLNO)? {
@@ -69,7 +80,7 @@ pub(crate) fn saved(pt_regs: u64) -> Option<SavedRegisters> {
         system_call,
         arguments: [orig_x0, x1, x2],
         result: x0.cast_signed(),
-        stack_pointer: sp,
+        stack_pointer,
         instruction_pointer: pc,
     })
 }

@@ -79,7 +79,7 @@ fn sys_connect_file(ctx: FEntryContext) {
 
 #[fentry(function = "__do_sys_rt_sigreturn")]
 fn sys_rt_sigreturn(_ctx: FEntryContext) {
-    interruption::handler_returns();
+    interruption::handler_returns(false);
 }
 
 /// How a call is made.

@@ -34,7 +34,7 @@ use aya_ebpf::{
 };
 use connect_ebpf::{
     loss::KernelLoss,
-    record::{KNOWN_ENTRY, VIA_COMPAT},
+    record::{KNOWN_ARGUMENTS, KNOWN_ENTRY, VIA_COMPAT},
     settings::REGISTERS_OFF,
 };
 
@@ -76,7 +76,9 @@ const TRAPPED: i64 = i64::MIN;
 #[inline(always)]
 pub(crate) fn unless_trapped(ret: i64, call: &Call) -> i64 {
     let entry_seen = call.known.get() & KNOWN_ENTRY != 0;
-    if !entry_seen && architecture::is_taken_back(ret, call.fd.get(), task::may_be_interrupted()) {
+    let has_arguments = call.known.get() & KNOWN_ARGUMENTS != 0;
+    let fd = has_arguments.then_some(call.fd.get());
+    if !entry_seen && architecture::is_taken_back(ret, fd, task::may_be_interrupted()) {
         TRAPPED
     } else {
         ret
@@ -315,14 +317,18 @@ fn begin_handler(call: &Call, flags: u64) {
 
 #[tracepoint(category = "syscalls", name = "sys_enter_rt_sigreturn")]
 fn sys_enter_rt_sigreturn(_ctx: TracePointContext) {
-    handler_returns();
+    handler_returns(true);
 }
 
-/// The current task's signal handler returns.
+/// The current task's signal handler returns. `is_told_again` by another hook, later.
 #[inline(always)]
-pub(crate) fn handler_returns() {
+pub(crate) fn handler_returns(is_told_again: bool) {
     let id = task::current();
-    if last_suspended(id.tid).is_none() {
+    let Some(thread) = inflight::thread(id.tid) else {
+        return;
+    };
+    let was_told = thread.handler_told.replace(u8::from(is_told_again)) != 0;
+    if (was_told && !is_told_again) || last_suspended(id.tid).is_none() {
         return;
     }
     let stack_pointer = stack_pointer();
@@ -395,11 +401,10 @@ impl Call {
     }
 
     /// Whether a call with these registers can be the restart of a suspended one, though a handler has
-    /// not returned: that of a 32-bit program does so by a system call that passes no hook, and any other
-    /// where the kernel has skipped the hook.
+    /// not returned: that of a 32-bit program does so by a system call that passes no hook.
     #[inline(always)]
-    fn is_made_again(&self, now: SavedRegisters) -> bool {
-        (self.via.get() == VIA_COMPAT || setting!(skipped) != 0)
+    const fn is_made_again(&self, now: SavedRegisters) -> bool {
+        self.via.get() == VIA_COMPAT
             && now.stack_pointer == self.stack_pointer.get()
             && now.instruction_pointer == self.instruction_pointer.get()
     }
