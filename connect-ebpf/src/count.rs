@@ -11,7 +11,10 @@
     reason = "indices are masked; were one not, the verifier would refuse the object"
 )]
 
-use core::cell::{Cell, UnsafeCell};
+use core::{
+    cell::{Cell, UnsafeCell},
+    mem::offset_of,
+};
 
 use aya_ebpf::{
     Global,
@@ -33,6 +36,7 @@ use connect_ebpf::{
 use crate::{
     atomic::{add, increment},
     inflight::Call,
+    words,
 };
 
 /// Frozen before the verifier runs; see [`Counting`].
@@ -110,18 +114,24 @@ pub(crate) fn connect(call: &Call, transport: u8) {
 
 /// Counts an attempt that has begun and will be settled.
 #[inline(always)]
-pub(crate) fn begun(begun: Settled) {
+pub(crate) fn begun(outcome: &Outcome) {
     if counting!(counters) != 0 {
+        let begun = Settled::of(outcome);
         count_begun(begun.class, begun.transport, 1);
     }
 }
 
 /// An attempt that has begun will not be counted as settled: nobody saw that, or nobody wants to know.
 #[inline(always)]
-pub(crate) fn not_begun(settled: Settled) {
+pub(crate) fn not_begun(outcome: &Outcome) {
     if counting!(counters) != 0 {
-        count_begun(settled.class, settled.transport, u64::MAX);
+        not_settled(Settled::of(outcome));
     }
+}
+
+#[inline(always)]
+fn not_settled(settled: Settled) {
+    count_begun(settled.class, settled.transport, u64::MAX);
 }
 
 /// An attempt that is settled.
@@ -161,9 +171,10 @@ impl Settled {
 /// Counts what became of an attempt, if that is wanted.
 #[inline(always)]
 pub(crate) fn outcome(settled: Settled, wanted: bool) {
-    if !wanted {
-        not_begun(settled);
-    } else if counting!(counters) != 0 {
+    if counting!(counters) == 0 {
+    } else if !wanted {
+        not_settled(settled);
+    } else {
         count_outcome(
             settled.class,
             settled.transport,
@@ -338,7 +349,8 @@ fn count_series(call: &Call) {
 fn count_under_labels(call: &Call, series: &mut Series) {
     let ret = call.ret.get();
     let labels = counting!(labels);
-    *series = EMPTY;
+    // SAFETY: an element of a map, which begins at a multiple of eight, and of integers only.
+    unsafe { words::zero(&raw mut *series) }
     series.family = class(call);
     series.errno = if ret < 0 {
         errno_code(ret.unsigned_abs())
@@ -346,7 +358,8 @@ fn count_under_labels(call: &Call, series: &mut Series) {
         ERRNO_NONE
     };
     if labels & LABEL_PROCESS != 0 {
-        series.comm = call.comm.get();
+        // SAFETY: both lie at multiples of eight.
+        unsafe { words::copy(&raw mut series.comm, call.comm.as_ptr()) }
     }
     if labels & LABEL_CGROUP != 0 {
         series.cgroup_id = call.cgroup_id();
@@ -373,16 +386,7 @@ fn count_overflow() {
     }
 }
 
-/// No labels.
-const EMPTY: Series = Series {
-    cgroup_id: 0,
-    comm: [0; 16],
-    family: FAMILY_UNKNOWN,
-    errno: ERRNO_NONE,
-    address_len: 0,
-    reserved: [0; 5],
-    address: [0; SERIES_ADDRESS_MAX],
-};
+const _: () = assert!(offset_of!(Series, comm).is_multiple_of(8));
 
 /// Which parts of an address are asked for.
 #[derive(Clone, Copy)]

@@ -42,7 +42,8 @@ pub(crate) struct Key {
 
 /// What a call has shown so far.
 ///
-/// Cells, as a thread's lowest entry is looked up both as the thread's and as a call's.
+/// Cells, as a thread's lowest entry is looked up both as the thread's and as a call's. Words that are made 0
+/// together do not stand together (`words.rs`).
 #[repr(C)]
 pub(crate) struct Call {
     /// `CLOCK_MONOTONIC` at entry, in ns.
@@ -54,10 +55,10 @@ pub(crate) struct Call {
     pub(crate) ret: Cell<i64>,
     /// The caller's stack pointer at that return; 0 where it is not known.
     pub(crate) stack_pointer: Cell<u64>,
-    /// The caller's instruction pointer at that return; 0 where it is not known.
-    pub(crate) instruction_pointer: Cell<u64>,
     /// The caller's pointer to the address.
     pub(crate) address_pointer: Cell<u64>,
+    /// The caller's instruction pointer at that return; 0 where it is not known.
+    pub(crate) instruction_pointer: Cell<u64>,
     /// Bytes read into `address`; 0 where it could not be read.
     pub(crate) address_len: Cell<u64>,
     /// Process id of the caller.
@@ -88,10 +89,10 @@ pub(crate) struct Call {
     pub(crate) other_stack: Cell<u32>,
     /// Address of the `struct sock` that the descriptor named; 0 where it is not known.
     pub(crate) sk: Cell<u64>,
-    /// Number of that socket's inode.
-    pub(crate) inode: Cell<u64>,
     /// Address of the `struct sock` that has begun to connect in this call; 0 while none has.
     pub(crate) attempt_sk: Cell<u64>,
+    /// Number of the inode of the socket that the descriptor named.
+    pub(crate) inode: Cell<u64>,
     /// cgroup v2 id, once it is needed; before that 0.
     pub(crate) cgroup_id: Cell<u64>,
     /// What the socket is: `TRANSPORT_*`.
@@ -132,8 +133,8 @@ pub(crate) static IDLE: Call = Call {
     returned_ns: Cell::new(0),
     ret: Cell::new(0),
     stack_pointer: Cell::new(0),
-    instruction_pointer: Cell::new(0),
     address_pointer: Cell::new(0),
+    instruction_pointer: Cell::new(0),
     address_len: Cell::new(0),
     pid: Cell::new(0),
     tid: Cell::new(0),
@@ -149,8 +150,8 @@ pub(crate) static IDLE: Call = Call {
     uid: Cell::new(0),
     other_stack: Cell::new(0),
     sk: Cell::new(0),
-    inode: Cell::new(0),
     attempt_sk: Cell::new(0),
+    inode: Cell::new(0),
     cgroup_id: Cell::new(0),
     transport: Cell::new(TRANSPORT_UNKNOWN),
     begun: Cell::new(0),

@@ -39,6 +39,7 @@ mod report;
 mod settlement;
 mod socket;
 mod task;
+mod words;
 
 /// `bpf_probe_read_kernel` and others are for GPL-compatible programs only.
 #[unsafe(link_section = "license")]

@@ -1,6 +1,6 @@
 //! A call that is over is counted, and becomes a record.
 
-use core::mem::MaybeUninit;
+use core::mem::{MaybeUninit, offset_of};
 
 use connect_ebpf::record::{
     self, Connect, Header, KIND_CONNECT, KNOWN_ENTRY, TRANSPORT_TCP, TRANSPORT_UNKNOWN, VERSION,
@@ -11,7 +11,7 @@ use crate::{
     emit, filter,
     inflight::Call,
     maps::setting,
-    settlement,
+    settlement, words,
 };
 
 const EISCONN: i64 = 106;
@@ -63,12 +63,14 @@ fn fill(record: &mut MaybeUninit<Connect>, call: &Call) {
     };
     record.ret = call.ret.get();
     record.handshake_ns = call.handshake_ns.get();
-    (record.attempt_entered_ns, record.attempt_tid) = attempt(call);
+    name_attempt(record, call);
     record.restarts = call.restarts.get();
     record.killed = call.killed.get();
     record.transport = transport(call);
     record.unsettled = call.unsettled.get();
-    record.reserved = [0; 5];
+    for byte in &mut record.reserved {
+        words::set(byte, 0);
+    }
     settlement::endpoints(call, &mut record.endpoints);
 }
 
@@ -81,19 +83,22 @@ const fn transport(call: &Call) -> u8 {
     }
 }
 
-/// Which attempt a call is about: the one that it has begun, or one that its socket had begun before.
+/// Writes down which attempt a call is about: the one that it has begun, or one that its socket had begun
+/// before; or none.
 #[inline(always)]
-fn attempt(call: &Call) -> (u64, u32) {
+fn name_attempt(record: &mut Connect, call: &Call) {
+    words::set(&mut record.attempt_entered_ns, 0);
+    words::set(&mut record.attempt_tid, 0);
     if call.attempt_sk.get() != 0 {
-        return (call.entered_ns.get(), call.tid.get());
-    }
-    if call.sk.get() != 0
+        record.attempt_entered_ns = call.entered_ns.get();
+        record.attempt_tid = call.tid.get();
+    } else if call.sk.get() != 0
         && (call.begun.get() != 0 || matches!(-call.ret.get(), EALREADY | EISCONN))
         && let Some(identity) = settlement::begun_by_another(call)
     {
-        return (identity.entered_ns, identity.tid);
+        record.attempt_entered_ns = identity.entered_ns;
+        record.attempt_tid = identity.tid;
     }
-    (0, 0)
 }
 
 /// Writes down what a call is.
@@ -110,6 +115,20 @@ pub(crate) fn describe(to: &mut record::Call, call: &Call) {
     to.address_source = call.address_source.get();
     to.via = call.via.get();
     to.known = call.known.get();
-    to.comm = call.comm.get();
-    to.address = call.address.get();
+    // SAFETY: all of these lie at multiples of eight, as is asserted below, in records and entries of maps.
+    unsafe {
+        words::copy(&raw mut to.comm, call.comm.as_ptr());
+        words::copy(&raw mut to.address, call.address.as_ptr());
+    }
 }
+
+const _: () = assert!(
+    offset_of!(record::Call, comm).is_multiple_of(8)
+        && offset_of!(record::Call, address).is_multiple_of(8)
+        && offset_of!(Call, comm).is_multiple_of(8)
+        && offset_of!(Call, address).is_multiple_of(8)
+        && offset_of!(Connect, call).is_multiple_of(8)
+        && offset_of!(Connect, endpoints).is_multiple_of(8)
+        && offset_of!(record::Outcome, call).is_multiple_of(8)
+        && offset_of!(record::Outcome, endpoints).is_multiple_of(8)
+);

@@ -26,6 +26,7 @@ use crate::{
     maps::{ATTEMPTS, IDENTITIES, NEW_ATTEMPT, setting},
     report, socket,
     task::{self, TaskId},
+    words,
 };
 
 const EINTR: i64 = 4;
@@ -103,7 +104,8 @@ pub(crate) fn begin_unexplained(id: TaskId, sk: u64, peer: &Endpoints, at_ns: u6
     call.via = VIA_UNKNOWN;
     call.known = KNOWN_ENTRY;
     call.comm = task::owners_comm();
-    call.address = [0; ADDRESS_MAX];
+    // SAFETY: where a record has it, at a multiple of eight.
+    unsafe { words::zero(&raw mut call.address) }
     if write_address(&mut call.address, peer) {
         call.address_len = if peer.family == AF_INET {
             SOCKADDR_IN
@@ -153,15 +155,16 @@ fn new_attempt(at_ns: u64) -> Option<&'static mut Attempt> {
         version: VERSION,
         length: size_of::<Outcome>() as u32,
     };
-    attempt.outcome.settled_ns = 0;
-    attempt.outcome.ret = 0;
-    attempt.outcome.errno = 0;
-    attempt.outcome.outcome = OUTCOME_NONE;
+    words::set(&mut attempt.outcome.settled_ns, 0);
+    words::set(&mut attempt.outcome.ret, 0);
+    words::set(&mut attempt.outcome.errno, 0);
+    words::set(&mut attempt.outcome.outcome, OUTCOME_NONE);
     attempt.outcome.reserved = [0; 2];
-    attempt.outcome.endpoints = Endpoints::default();
+    // SAFETY: where a record has it, at a multiple of eight.
+    unsafe { words::zero(&raw mut attempt.outcome.endpoints) }
     attempt.syn_ns = at_ns;
-    attempt.left = 0;
-    attempt.settled = 0;
+    words::set(&mut attempt.left, 0);
+    words::set(&mut attempt.settled, 0);
     Some(attempt)
 }
 
@@ -172,14 +175,14 @@ fn insert(sk: u64, attempt: &Attempt) -> bool {
     if inserted == Err(ALREADY_THERE) {
         // The end of the one before went unseen.
         let _first = emit::count(KernelLoss::OutcomeMissed);
-        count::not_begun(Settled::of(&attempt.outcome));
+        count::not_begun(&attempt.outcome);
         inserted = ATTEMPTS.insert(&sk, attempt, 0);
     }
     if inserted.is_err() {
         let _first = emit::count(KernelLoss::AttemptsFull);
         return false;
     }
-    count::begun(Settled::of(&attempt.outcome));
+    count::begun(&attempt.outcome);
     true
 }
 
@@ -209,13 +212,15 @@ pub(crate) fn settle(sk: u64, attempt: &mut Attempt, settlement: &Settlement) {
 /// Writes down both ends of a call's socket; as they were when its attempt was settled, if it was.
 #[inline(always)]
 pub(crate) fn endpoints(call: &Call, to: &mut Endpoints) {
-    *to = Endpoints::default();
+    // SAFETY: where a record has it, at a multiple of eight (report.rs).
+    unsafe { words::zero(to) }
     let begun = call.attempt_sk.get();
     if begun != 0
         && let Some(attempt) = under_way(begun)
         && has(&raw const attempt.settled)
     {
-        *to = attempt.outcome.endpoints;
+        // SAFETY: both are where a record has it, at a multiple of eight.
+        unsafe { words::copy(to, &raw const attempt.outcome.endpoints) }
         return;
     }
     let sk = if begun != 0 {
@@ -315,7 +320,7 @@ pub(crate) fn forget(call: &Call) {
     if sk != 0
         && let Some(attempt) = under_way(sk)
     {
-        count::not_begun(Settled::of(&attempt.outcome));
+        count::not_begun(&attempt.outcome);
         let _gone = ATTEMPTS.remove(&sk);
     }
 }

@@ -1,8 +1,10 @@
 //! Facts about the current task.
 
+use core::mem::{MaybeUninit, transmute};
+
 use aya_ebpf::helpers::{
-    bpf_get_current_cgroup_id, bpf_get_current_comm, bpf_get_current_pid_tgid,
-    bpf_get_current_task, bpf_get_current_uid_gid, bpf_ktime_get_ns,
+    bpf_get_current_cgroup_id, bpf_get_current_pid_tgid, bpf_get_current_task,
+    bpf_get_current_uid_gid, bpf_ktime_get_ns, generated::bpf_get_current_comm,
 };
 use connect_ebpf::record::COMM_LEN;
 
@@ -61,7 +63,13 @@ pub(crate) fn uid() -> u32 {
 /// The current task's name; all zero where the kernel does not tell.
 #[inline(always)]
 pub(crate) fn comm() -> [u8; COMM_LEN] {
-    bpf_get_current_comm().unwrap_or_default()
+    // In words: of bytes, the compiler would make a loop.
+    let mut comm = MaybeUninit::<[u64; COMM_LEN / 8]>::uninit();
+    // SAFETY: the kernel writes all of it in any case.
+    unsafe {
+        bpf_get_current_comm(comm.as_mut_ptr().cast(), COMM_LEN as u32);
+        transmute(comm.assume_init())
+    }
 }
 
 /// `PF_IO_WORKER` (`include/linux/sched.h`): a thread that io_uring has made in the caller's process.

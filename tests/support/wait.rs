@@ -12,12 +12,14 @@ use super::feature;
 /// How long anything may take before its test has failed, on a real machine. Nothing takes nearly as
 /// long.
 const DEADLINE: Duration = Duration::from_secs(120);
-/// How often a condition is looked at.
-const PAUSE: Duration = Duration::from_millis(2);
+/// How often a condition is looked at, on a real machine; where it is emulated, looking takes much of its
+/// time.
+const PAUSE: Duration = Duration::from_millis(5);
 
 /// Waits until `condition` gives a value.
 pub(crate) fn until<T>(what: &str, mut condition: impl FnMut() -> Result<Option<T>>) -> Result<T> {
-    let (start, deadline) = (Instant::now(), DEADLINE * feature::slowness());
+    let slowness = feature::slowness();
+    let (start, deadline) = (Instant::now(), DEADLINE * slowness);
     loop {
         if let Some(value) = condition()? {
             return Ok(value);
@@ -25,7 +27,7 @@ pub(crate) fn until<T>(what: &str, mut condition: impl FnMut() -> Result<Option<
         if start.elapsed() > deadline {
             bail!("after {} s, still waiting for {what}", deadline.as_secs());
         }
-        thread::sleep(PAUSE);
+        thread::sleep(PAUSE * slowness);
     }
 }
 
