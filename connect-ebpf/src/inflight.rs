@@ -285,7 +285,7 @@ impl Call {
     pub(crate) fn begin(&self, id: TaskId, arguments: Arguments, known: u8, source: u8) {
         self.prepare(id, arguments, known);
         self.read_address(source);
-        self.comm.set(task::comm());
+        task::comm(&self.comm);
         // Before the kernel does: another thread may close the descriptor any time.
         self.is_about(socket::of(arguments.fd));
     }

@@ -1,8 +1,8 @@
 //! The kernel's own memory, read at addresses and offsets that may be wrong.
 
-use core::ptr::with_exposed_provenance;
+use core::{cell::Cell, ptr::with_exposed_provenance};
 
-use aya_ebpf::helpers::bpf_probe_read_kernel;
+use aya_ebpf::helpers::{bpf_probe_read_kernel, generated};
 
 /// What lies so many bytes behind this address of the kernel's; `None` where nothing does. T is an
 /// integer, or made of integers.
@@ -11,6 +11,16 @@ pub(crate) fn read<T>(base: u64, offset: u32) -> Option<T> {
     let address = with_exposed_provenance(base.wrapping_add(u64::from(offset)) as usize);
     // SAFETY: the helper checks the address, and any bytes are a T.
     unsafe { bpf_probe_read_kernel(address) }.ok()
+}
+
+/// The same, straight to where it is needed; false where nothing lies there.
+#[inline(always)]
+pub(crate) fn read_to<T>(to: &Cell<T>, base: u64, offset: u32) -> bool {
+    let address = with_exposed_provenance(base.wrapping_add(u64::from(offset)) as usize);
+    // SAFETY: the helper checks the address, and any bytes are a T.
+    unsafe {
+        generated::bpf_probe_read_kernel(to.as_ptr().cast(), size_of::<T>() as u32, address) == 0
+    }
 }
 
 /// A field of a structure of the kernel's; `None` where its offset is not known.

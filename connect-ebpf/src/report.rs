@@ -115,11 +115,10 @@ pub(crate) fn describe(to: &mut record::Call, call: &Call) {
     to.address_source = call.address_source.get();
     to.via = call.via.get();
     to.known = call.known.get();
-    // SAFETY: all of these lie at multiples of eight, as is asserted below, in records and entries of maps.
-    unsafe {
-        words::copy(&raw mut to.comm, call.comm.as_ptr());
-        words::copy(&raw mut to.address, call.address.as_ptr());
-    }
+    // SAFETY: both lie at multiples of eight, as is asserted below, in a record and in an entry of a map.
+    unsafe { words::copy(&raw mut to.comm, call.comm.as_ptr()) }
+    // SAFETY: the same.
+    unsafe { words::copy(&raw mut to.address, call.address.as_ptr()) }
 }
 
 const _: () = assert!(

@@ -6,6 +6,8 @@
 //! it has been there, and then looks whether the other one has; so at least one of them sees both,
 //! and of two, the one that removes the attempt from the table tells of it.
 
+use core::cell::Cell;
+
 use aya_ebpf::bindings::BPF_NOEXIST;
 use connect_ebpf::{
     attempt::{Attempt, Identity},
@@ -103,7 +105,7 @@ pub(crate) fn begin_unexplained(id: TaskId, sk: u64, peer: &Endpoints, at_ns: u6
     call.address_source = ADDRESS_NOT_READ;
     call.via = VIA_UNKNOWN;
     call.known = KNOWN_ENTRY;
-    call.comm = task::owners_comm();
+    task::owners_comm(Cell::from_mut(&mut call.comm));
     // SAFETY: where a record has it, at a multiple of eight.
     unsafe { words::zero(&raw mut call.address) }
     if write_address(&mut call.address, peer) {

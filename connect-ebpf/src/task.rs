@@ -1,6 +1,6 @@
 //! Facts about the current task.
 
-use core::mem::{MaybeUninit, transmute};
+use core::cell::Cell;
 
 use aya_ebpf::helpers::{
     bpf_get_current_cgroup_id, bpf_get_current_pid_tgid, bpf_get_current_task,
@@ -60,30 +60,30 @@ pub(crate) fn uid() -> u32 {
     bpf_get_current_uid_gid() as u32
 }
 
-/// The current task's name; all zero where the kernel does not tell.
+/// Writes down the current task's name; all zero where the kernel does not tell.
 #[inline(always)]
-pub(crate) fn comm() -> [u8; COMM_LEN] {
-    // In words: of bytes, the compiler would make a loop.
-    let mut comm = MaybeUninit::<[u64; COMM_LEN / 8]>::uninit();
-    // SAFETY: the kernel writes all of it in any case.
+pub(crate) fn comm(to: &Cell<[u8; COMM_LEN]>) {
+    // SAFETY: the kernel writes all of the cell in any case.
     unsafe {
-        bpf_get_current_comm(comm.as_mut_ptr().cast(), COMM_LEN as u32);
-        transmute(comm.assume_init())
+        bpf_get_current_comm(to.as_ptr().cast(), COMM_LEN as u32);
     }
 }
 
 /// `PF_IO_WORKER` (`include/linux/sched.h`): a thread that io_uring has made in the caller's process.
 const IO_WORKER: u32 = 0x10;
 
-/// Name of the task on whose behalf the current one works: itself, or the first thread of a process
-/// whose io_uring has made this one.
+/// Writes down the name of the task on whose behalf the current one works: itself, or the first thread of a
+/// process whose io_uring has made this one.
 #[inline(always)]
-pub(crate) fn owners_comm() -> [u8; COMM_LEN] {
-    leaders_comm_of_worker().unwrap_or_else(comm)
+pub(crate) fn owners_comm(to: &Cell<[u8; COMM_LEN]>) {
+    if !leaders_comm_of_worker(to).unwrap_or(false) {
+        comm(to);
+    }
 }
 
+/// Whether there was one to write down.
 #[inline(always)]
-fn leaders_comm_of_worker() -> Option<[u8; COMM_LEN]> {
+fn leaders_comm_of_worker(to: &Cell<[u8; COMM_LEN]>) -> Option<bool> {
     // SAFETY: no arguments.
     let task = unsafe { bpf_get_current_task() };
     let flags: u32 = field(task, setting!(offsets.task_flags))?;
@@ -91,7 +91,7 @@ fn leaders_comm_of_worker() -> Option<[u8; COMM_LEN]> {
         return None;
     }
     let leader: u64 = field(task, setting!(offsets.task_group_leader))?;
-    field(leader, setting!(offsets.task_comm))
+    Some(memory::read_to(to, leader, setting!(offsets.task_comm)))
 }
 
 /// Whether the current task is in a 32-bit system call.

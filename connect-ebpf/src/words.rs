@@ -17,8 +17,9 @@ pub(crate) fn set<T>(to: &mut T, value: T) {
 #[inline(always)]
 pub(crate) unsafe fn zero<T>(to: *mut T) {
     for word in 0..count::<T>() {
+        let to = to.cast::<u64>().wrapping_add(word);
         // SAFETY: it is within a T, and aligned. Volatile, or the compiler would make it one again.
-        unsafe { to.cast::<u64>().add(word).write_volatile(0) }
+        unsafe { to.write_volatile(0) }
     }
 }
 
@@ -30,11 +31,12 @@ pub(crate) unsafe fn zero<T>(to: *mut T) {
 #[inline(always)]
 pub(crate) unsafe fn copy<T>(to: *mut T, from: *const T) {
     for word in 0..count::<T>() {
-        // SAFETY: both are within a T, and aligned. Volatile, or the compiler would make it one again.
-        unsafe {
-            let value = from.cast::<u64>().add(word).read();
-            to.cast::<u64>().add(word).write_volatile(value);
-        }
+        let to = to.cast::<u64>().wrapping_add(word);
+        let from = from.cast::<u64>().wrapping_add(word);
+        // SAFETY: it is within a T, and aligned.
+        let value = unsafe { from.read() };
+        // SAFETY: the same. Volatile, or the compiler would make it one again.
+        unsafe { to.write_volatile(value) }
     }
 }
 

@@ -2,22 +2,32 @@
 
 use std::{
     arch::asm,
+    env, fs,
+    io::Read as _,
     net::TcpListener,
     os::fd::{AsRawFd as _, OwnedFd},
+    process,
     time::{Instant, SystemTime},
 };
 
-use anyhow::{Result, ensure};
-use libc::{EBADF, ECONNREFUSED, EFAULT, SOCK_NONBLOCK, SOCK_STREAM};
+use anyhow::{Context as _, Result, ensure};
+use libc::{EBADF, ECONNREFUSED, EFAULT, EINTR, SA_RESTART, SOCK_NONBLOCK, SOCK_STREAM};
+use rustix::{
+    io::{FdFlags, fcntl_setfd},
+    process::{Pid, Signal, kill_process},
+};
 
 use crate::support::{
+    blocking::FullListener,
     case::Case,
-    feature::FUNCTIONS,
+    child::state,
+    feature::{COMPAT_PROGRAMS, FUNCTIONS, PROGRAM32},
     memory::Pages,
     sockaddr::{Sockaddr, loopback},
     stage::{Attempt, Outcome, Settlement, Stage},
-    syscall::{socket, tcp, udp},
+    syscall::{socket, tcp, udp, unix_stream},
     truth::Caller,
+    wait,
 };
 
 pub(crate) const CASES: &[Case] = &[
@@ -28,6 +38,13 @@ pub(crate) const CASES: &[Case] = &[
         both_ways,
     )
     .needs(&FUNCTIONS),
+    Case::exact("compat_connects_of_a_real_program", of_a_real_program).needs(&COMPAT_PROGRAMS),
+    Case::new(
+        "compat_connects_of_a_real_program_by_functions_alone",
+        |case| case.run(&["--hooks", "function"])?.assert_exact(),
+        of_a_real_program,
+    )
+    .needs(&COMPAT_PROGRAMS),
     Case::new(
         "compat_attempts_are_seen_by_tracepoints",
         |case| {
@@ -163,4 +180,108 @@ fn unexplained(stage: &Stage) -> Result<()> {
         stage.unexplained(&refusing, Settlement::Failed(ECONNREFUSED))?;
     }
     Ok(())
+}
+
+/// The same, also with signals, by a program whose handlers return by a system call that passes no hook.
+fn of_a_real_program(stage: &Stage) -> Result<()> {
+    let listener = TcpListener::bind("127.0.0.1:0")?;
+    let address = loopback(listener.local_addr()?.port());
+    for way in ["direct", "socketcall"] {
+        for (address, errno) in [(&address, 0), (&loopback(9), ECONNREFUSED)] {
+            let client = tcp()?;
+            let program = Program::start(way, &client, address, 0)?;
+            program.end(stage, errno, &Attempt::new(&client, address))?;
+        }
+        let full = FullListener::new(stage, way)?;
+        for (flags, signals, errno) in [(SA_RESTART, 3, 0), (0, 1, EINTR)] {
+            let client = unix_stream()?;
+            let mut program = Program::start(way, &client, &full.address, flags)?;
+            for _ in 0..signals {
+                program.await_blocked()?;
+                program.signal(Signal::USR1)?;
+            }
+            if errno == 0 {
+                program.await_blocked()?;
+                full.make_room()?;
+            }
+            let restarts = if errno == 0 { signals } else { 0 };
+            let attempt = Attempt::new(&client, &full.address).restarted(restarts);
+            program.end(stage, errno, &attempt)?;
+        }
+    }
+    Ok(())
+}
+
+/// A 32-bit program, `tests/program32`, that makes one call.
+struct Program {
+    process: process::Child,
+    output: process::ChildStdout,
+    pid: Pid,
+    since: (SystemTime, Instant),
+}
+
+impl Program {
+    fn start(way: &str, socket: &OwnedFd, address: &Sockaddr, flags: i32) -> Result<Self> {
+        let program = env::var_os(PROGRAM32).context("no 32-bit program")?;
+        // It has the same descriptor.
+        fcntl_setfd(socket, FdFlags::empty())?;
+        let bytes: Vec<_> = address.bytes.iter().map(u8::to_string).collect();
+        let since = (SystemTime::now(), Instant::now());
+        let mut process = process::Command::new(program)
+            .args([
+                way,
+                &socket.as_raw_fd().to_string(),
+                &bytes.join(","),
+                &flags.to_string(),
+            ])
+            .stdout(process::Stdio::piped())
+            .spawn()?;
+        Ok(Self {
+            output: process.stdout.take().context("no output")?,
+            pid: Pid::from_child(&process),
+            process,
+            since,
+        })
+    }
+
+    fn await_blocked(&self) -> Result<()> {
+        let file = format!("/proc/{}/syscall", self.pid);
+        wait::until_true("a 32-bit program to block in connect", || {
+            let call = fs::read_to_string(&file)?;
+            let number = call
+                .split(' ')
+                .next()
+                .and_then(|number| number.parse().ok());
+            Ok(state(self.pid, self.pid)? == 'S'
+                && number.is_some_and(|number| [CONNECT, SOCKETCALL].contains(&number)))
+        })
+    }
+
+    /// Sends a signal, and waits until its handler has begun.
+    fn signal(&mut self, signal: Signal) -> Result<()> {
+        kill_process(self.pid, signal)?;
+        let mut told = [0];
+        self.output.read_exact(&mut told)?;
+        ensure!(told == *b"!", "{told:?}");
+        Ok(())
+    }
+
+    fn end(mut self, stage: &Stage, errno: i32, attempt: &Attempt<'_>) -> Result<()> {
+        let mut told = String::new();
+        self.output.read_to_string(&mut told)?;
+        let (before, start) = self.since;
+        let found: i32 = told.trim_start_matches('!').trim().parse()?;
+        ensure!(found == errno, "errno {found} instead of {errno}");
+        let outcome = Outcome::made_since(before, start, found);
+        ensure!(self.process.wait()?.success(), "it has failed");
+        let pid = self.pid.as_raw_nonzero().get();
+        let caller = Caller {
+            pid,
+            tid: pid,
+            comm: "program32".to_owned(),
+            ..Caller::me()
+        };
+        let attempt = attempt.clone().via("compat").of_the_kernel();
+        stage.record(&attempt, &caller, &outcome)
+    }
 }

@@ -78,6 +78,14 @@ pub(crate) static FUNCTIONS: Feature = Feature {
     needs: Needs::Linux((5, 5), "fentry and fexit programs"),
     probe: functions,
 };
+/// Environment variable: where the 32-bit program is, which `cargo xtask vm` has built.
+pub(crate) const PROGRAM32: &str = "PROGRAM32";
+/// Programs of the processor's 32-bit mode, whose calls only hooks on functions see.
+pub(crate) static COMPAT_PROGRAMS: Feature = Feature {
+    name: "32-bit programs",
+    needs: Needs::Linux((5, 5), "CONFIG_IA32_EMULATION, fentry and fexit programs"),
+    probe: || env::var_os(PROGRAM32).is_some() && functions(),
+};
 pub(crate) static ETHERNET: Feature = Feature {
     name: "Ethernet between namespaces",
     needs: Needs::Linux((2, 6), "veth"),
@@ -94,13 +102,15 @@ pub(crate) static PROGRAMS: Feature = Feature {
 };
 
 /// In the order of the document.
-static ALL: [&Feature; 9] = [
+static ALL: &[&Feature] = &[
     &REGISTERS,
     &SECCOMP_KILL,
     &DISCONNECTION,
     &MULTIPATH,
     &CHOSEN_ERRNO,
     &FUNCTIONS,
+    #[cfg(target_arch = "x86_64")]
+    &COMPAT_PROGRAMS,
     &IO_URING_REFUSED,
     &ETHERNET,
     &PROGRAMS,

@@ -56,6 +56,17 @@ pub(crate) fn static_tests(architecture: Architecture) -> Result<(PathBuf, PathB
     Ok((one(&built, AGENT)?, one(&built, "kernel")?))
 }
 
+/// Builds the tests' 32-bit program, where this processor runs such; returns where it is.
+pub(crate) fn program32(architecture: Architecture) -> Result<Option<PathBuf>> {
+    const NAME: &str = "program32";
+    let mut cargo = setup::ensure_tools()?.cargo();
+    cargo.args(["build", "--release", "--locked", "-p", NAME]);
+    if !architecture.build_static_32_bit(&mut cargo)? {
+        return Ok(None);
+    }
+    Ok(Some(one(&executables(&mut cargo)?, NAME)?))
+}
+
 fn cargo_build() -> Result<Command> {
     let mut cargo = setup::ensure_tools()?.cargo();
     cargo

@@ -143,9 +143,11 @@ pub(crate) fn test(series: &[&'static Series], arguments: &[String]) -> Result<T
         let architecture = series.architecture;
         packages::ensure(&[BUSYBOX, machine::package(architecture)], "the VMs")?;
         let (agent, tests) = build::static_tests(architecture)?;
+        let program32 = build::program32(architecture)?;
         let payload = Payload {
             agent: &agent,
             tests: &tests,
+            program32: program32.as_deref(),
             arguments: &arguments,
         };
         let dir = agent.with_file_name("vm");

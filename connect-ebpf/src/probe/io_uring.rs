@@ -264,7 +264,7 @@ fn begin(key: Key, request: u64, passed: Passed) {
     call.prepare(id, arguments, known);
     call.killed.set(0);
     call.read_address(ADDRESS_AT_ENTRY);
-    call.comm.set(task::owners_comm());
+    task::owners_comm(&call.comm);
     let _cgroup = call.cgroup_id();
     call.request.set(request);
     // A descriptor of the caller's, as all of its threads have the same; or the file, where the kernel

@@ -42,13 +42,29 @@ impl Architecture {
 
     /// Has cargo build static programs for it.
     pub(crate) fn build_static(self, cargo: &mut Command) -> Result<()> {
-        STABLE.ensure_target(self.static_target())?;
-        cargo.args(["--target", self.static_target()]);
-        if self != Self::HOST {
-            // The compiler brings its own linker, and all that there is to link; the host's knows the host only.
-            let target = self.static_target().to_uppercase().replace('-', "_");
-            cargo.env(format!("CARGO_TARGET_{target}_LINKER"), "rust-lld");
-        }
-        Ok(())
+        build_for(self.static_target(), self == Self::HOST, cargo)
     }
+
+    /// Has cargo build static programs for its 32-bit mode; false where the tests know none.
+    pub(crate) fn build_static_32_bit(self, cargo: &mut Command) -> Result<bool> {
+        match self {
+            Self::Aarch64 => Ok(false),
+            Self::X86_64 => {
+                build_for("i686-unknown-linux-musl", false, cargo)?;
+                Ok(true)
+            }
+        }
+    }
+}
+
+fn build_for(target: &str, is_host: bool, cargo: &mut Command) -> Result<()> {
+    STABLE.ensure_target(target)?;
+    cargo.args(["--target", target]);
+    if !is_host {
+        // The compiler brings its own linker, and all that there is to link; the host's knows the host
+        // only.
+        let target = target.to_uppercase().replace('-', "_");
+        cargo.env(format!("CARGO_TARGET_{target}_LINKER"), "rust-lld");
+    }
+    Ok(())
 }

@@ -26,7 +26,7 @@ done
 
 echo vm begin
 /connect-observer check 2>&1 | sed 's/^/vm check /'
-export CONNECT_OBSERVER=/connect-observer CONNECT_OBSERVER_STOCK_KERNEL=1 FEATURE_RESULTS=/run/features
+export PROGRAM32=/program32 CONNECT_OBSERVER=/connect-observer CONNECT_OBSERVER_STOCK_KERNEL=1 FEATURE_RESULTS=/run/features
 eval "/tests $(cat /arguments)"
 status=$?
 sed 's/^/vm /' /run/features

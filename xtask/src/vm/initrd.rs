@@ -40,6 +40,8 @@ const COMMANDS: [&str; 9] = [
 pub(super) struct Payload<'a> {
     pub(super) agent: &'a Path,
     pub(super) tests: &'a Path,
+    /// What the tests observe, where the kernel runs 32-bit programs.
+    pub(super) program32: Option<&'a Path>,
     /// Of the tests.
     pub(super) arguments: &'a [String],
 }
@@ -58,6 +60,9 @@ pub(super) fn write(kernel: &Kernel, payload: &Payload<'_>, dir: &Path) -> Resul
     archive.program("init", INIT.as_bytes());
     archive.program("connect-observer", &fs::read(payload.agent)?);
     archive.program("tests", &fs::read(payload.tests)?);
+    if let Some(program) = payload.program32 {
+        archive.program("program32", &fs::read(program)?);
+    }
     let arguments: Vec<_> = payload.arguments.iter().map(|word| quoted(word)).collect();
     archive.file("arguments", arguments.join(" ").as_bytes());
     initrd.extend(archive.end());
