@@ -131,11 +131,13 @@ const BRIEF_ARGUMENT: &str = "--brief";
 
 /// Where processors are emulated, time is short. So `cargo xtask test` runs there these: one of each kind,
 /// and all of what differs between kernels. `cargo xtask vm` runs all.
-const BRIEF: [&str; 31] = [
+const BRIEF: &[&str] = &[
     "abandoned_by_close",
     "compat_attempts_are_seen_by_tracepoints",
     "compat_connects",
     "compat_connects_by_functions_alone",
+    "compat_connects_of_a_real_program",
+    "compat_connects_of_a_real_program_by_functions_alone",
     "errno_ebadf_closed",
     "errno_econnrefused_tcp",
     "errno_efault_unmapped",
@@ -153,12 +155,14 @@ const BRIEF: [&str; 31] = [
     "io_uring_connects_that_are_linked",
     "io_uring_connects_that_do_not_block",
     "io_uring_connects_with_bad_arguments",
+    "many_threads_at_once",
     "outcome_established_on_the_loopback",
     "outcome_refused_on_the_loopback",
     "rewritten_address_is_the_kernels",
     "rewritten_address_is_the_kernels_by_functions",
     "rewritten_address_may_deceive_tracepoints",
     "run_reports_descendants_and_nobody_else",
+    "seccomp_denial_is_reported",
     "tcp_success_and_failure",
     "tcp_success_and_failure_by_functions",
     "unix_pathname",
