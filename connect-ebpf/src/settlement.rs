@@ -211,6 +211,19 @@ pub(crate) fn settle(sk: u64, attempt: &mut Attempt, settlement: &Settlement) {
     }
 }
 
+/// A connection goes on to its end: if it is still an attempt here, its settlement went unseen.
+#[inline(always)]
+pub(crate) fn settled_unseen(sk: u64) {
+    if let Some(attempt) = under_way(sk)
+        && !has(&raw const attempt.settled)
+    {
+        count::not_begun(&attempt.outcome);
+        if ATTEMPTS.remove(&sk).is_ok() {
+            emit::count(KernelLoss::OutcomeMissed);
+        }
+    }
+}
+
 /// Writes down both ends of a call's socket; as they were when its attempt was settled, if it was.
 #[inline(always)]
 pub(crate) fn endpoints(call: &Call, to: &mut Endpoints) {

@@ -79,7 +79,8 @@ pub(crate) const CASES: &[Case] = &[
         "killed_says_so",
         killed::assert_one_cgroup,
         killed::by_signals,
-    ),
+    )
+    .alone(),
     program(
         "killed_by_another_thread_says_so",
         killed::by_another_thread,

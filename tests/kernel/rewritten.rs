@@ -17,19 +17,22 @@ use crate::support::{
     truth::Caller,
 };
 
+/// Alone, as a kernel that preempts programs (7.0) skips them where several tasks connect at once.
 pub(crate) const CASES: &[Case] = &[
     Case::new(
         "rewritten_address_is_the_kernels",
         |case| case.run(&[])?.assert_exact(),
         rewrite,
     )
-    .needs(&FUNCTIONS),
+    .needs(&FUNCTIONS)
+    .alone(),
     Case::new(
         "rewritten_address_is_the_kernels_by_functions",
         |case| case.run(&["--hooks", "function"])?.assert_exact(),
         rewrite,
     )
-    .needs(&FUNCTIONS),
+    .needs(&FUNCTIONS)
+    .alone(),
     Case::new(
         "rewritten_address_may_deceive_tracepoints",
         |case| {
@@ -48,7 +51,8 @@ pub(crate) const CASES: &[Case] = &[
             Ok(())
         },
         rewrite,
-    ),
+    )
+    .alone(),
 ];
 
 const CALLS: usize = 4000;

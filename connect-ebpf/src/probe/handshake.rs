@@ -24,6 +24,7 @@ use crate::{
 };
 
 /// Socket states (`include/net/tcp_states.h`).
+const TCP_ESTABLISHED: u32 = 1;
 const TCP_SYN_SENT: u32 = 2;
 /// Both ends have sent a SYN to each other.
 const TCP_SYN_RECV: u32 = 3;
@@ -59,7 +60,9 @@ fn inet_sock_set_state_settle(ctx: RawTracePointContext) {
     let sk: u64 = ctx.arg(0);
     let old: u32 = ctx.arg(1);
     let new: u32 = ctx.arg(2);
-    if may_settle(old) {
+    if old == TCP_ESTABLISHED {
+        settlement::settled_unseen(sk);
+    } else if may_settle(old) {
         settle(
             sk,
             new,
