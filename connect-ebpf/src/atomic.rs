@@ -4,10 +4,21 @@
 
 use core::arch::asm;
 
+use aya_ebpf::maps::PerCpuArray;
+
 /// Adds 1; see [`add`].
 #[inline(always)]
 pub(crate) fn increment(value: &mut u64) {
     add(value, 1);
+}
+
+/// Adds 1 to this CPU's element of a map, if it has one there.
+#[inline(always)]
+pub(crate) fn increment_in(counters: &PerCpuArray<u64>, index: u32) {
+    if let Some(counter) = counters.get_ptr_mut(index) {
+        // SAFETY: the pointer is the map's own and its elements are never removed.
+        increment(unsafe { &mut *counter });
+    }
 }
 
 /// Adds, wrapping. On x86-64 a full barrier between what comes before and what comes after: the JIT

@@ -8,9 +8,10 @@ use connect_ebpf::{
 };
 
 use crate::{
+    atomic::increment_in,
     emit, filter,
     inflight::{self, Arguments, Call, TOLD_NOTHING, TOLD_RETURN},
-    maps::setting,
+    maps::{RETURNS, setting},
     probe::interruption,
     report::report,
     settlement,
@@ -72,7 +73,7 @@ pub(crate) fn end_of_thread(tid: u32) {
 fn miss(call: &Call) {
     emit::count(KernelLoss::ReturnMissed);
     if call.via.get() == VIA_SYSCALL {
-        emit::count_return(RETURNS_MISSED);
+        increment_in(&RETURNS, RETURNS_MISSED);
     }
     settlement::forget(call);
 }
@@ -108,13 +109,13 @@ pub(crate) fn exit(
             let call = call_of(thread);
             if call.is_some() {
                 thread.told.set(TOLD_RETURN);
-                emit::count_return(RETURNS_BY_FUNCTION);
+                increment_in(&RETURNS, RETURNS_BY_FUNCTION);
             }
             call
         }
         Some(thread) => {
             if thread.told.replace(TOLD_NOTHING) == TOLD_RETURN {
-                emit::count_return(RETURNS_CONFIRMED);
+                increment_in(&RETURNS, RETURNS_CONFIRMED);
                 return;
             }
             call_of(thread)

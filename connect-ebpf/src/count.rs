@@ -34,7 +34,7 @@ use connect_ebpf::{
 };
 
 use crate::{
-    atomic::{add, increment},
+    atomic::{add, increment, increment_in},
     inflight::Call,
     words,
 };
@@ -172,9 +172,9 @@ impl Settled {
 #[inline(always)]
 pub(crate) fn outcome(settled: Settled, wanted: bool) {
     if counting!(counters) == 0 {
-    } else if !wanted {
-        not_settled(settled);
-    } else {
+        return;
+    }
+    if wanted {
         count_outcome(
             settled.class,
             settled.transport,
@@ -182,6 +182,8 @@ pub(crate) fn outcome(settled: Settled, wanted: bool) {
             settled.errno,
             settled.duration_ns,
         );
+    } else {
+        not_settled(settled);
     }
 }
 
@@ -337,7 +339,7 @@ fn count_series(call: &Call) {
     // SAFETY: the pointer is the map's own and this CPU's.
     let scratch = unsafe { &*scratch };
     if scratch.taken.replace(1) != 0 {
-        count_overflow();
+        increment_in(&SERIES_OVERFLOW, 0);
         return;
     }
     // SAFETY: nobody else on this CPU has taken it.
@@ -374,15 +376,7 @@ fn count_under_labels(call: &Call, series: &mut Series) {
         }
     }
     if !count_key(&SERIES, series) {
-        count_overflow();
-    }
-}
-
-#[inline(always)]
-fn count_overflow() {
-    if let Some(overflow) = SERIES_OVERFLOW.get_ptr_mut(0) {
-        // SAFETY: the pointer is the map's own and this CPU's.
-        increment(unsafe { &mut *overflow });
+        increment_in(&SERIES_OVERFLOW, 0);
     }
 }
 

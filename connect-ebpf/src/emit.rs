@@ -8,7 +8,7 @@ use connect_ebpf::loss::KernelLoss;
 
 use crate::{
     atomic::increment,
-    maps::{LOSSES, RECORDS, RETURNS, setting},
+    maps::{LOSSES, RECORDS, setting},
 };
 
 /// Reserves a record, has it filled, and submits it; counts [`KernelLoss::RingFull`] where the
@@ -71,13 +71,4 @@ pub(crate) fn count(reason: KernelLoss) -> bool {
     // Atomic, as a softirq may count in the middle of it.
     increment(counter);
     first
-}
-
-/// Counts one return that one of two hooks has told of: `RETURNS_*`.
-#[inline(always)]
-pub(crate) fn count_return(index: u32) {
-    if let Some(counter) = RETURNS.get_ptr_mut(index) {
-        // SAFETY: the pointer is the map's own and its elements are never removed.
-        increment(unsafe { &mut *counter });
-    }
 }

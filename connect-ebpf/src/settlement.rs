@@ -216,11 +216,9 @@ pub(crate) fn settle(sk: u64, attempt: &mut Attempt, settlement: &Settlement) {
 pub(crate) fn settled_unseen(sk: u64) {
     if let Some(attempt) = under_way(sk)
         && !has(&raw const attempt.settled)
+        && give_up(sk, attempt)
     {
-        count::not_begun(&attempt.outcome);
-        if ATTEMPTS.remove(&sk).is_ok() {
-            emit::count(KernelLoss::OutcomeMissed);
-        }
+        emit::count(KernelLoss::OutcomeMissed);
     }
 }
 
@@ -335,9 +333,16 @@ pub(crate) fn forget(call: &Call) {
     if sk != 0
         && let Some(attempt) = under_way(sk)
     {
-        count::not_begun(&attempt.outcome);
-        let _gone = ATTEMPTS.remove(&sk);
+        let _ours = give_up(sk, attempt);
     }
+}
+
+/// Follows an attempt no more, of which nothing will be told; false if somebody else has done so.
+#[inline(always)]
+fn give_up(sk: u64, attempt: &Attempt) -> bool {
+    // Before it is removed, and may be another's.
+    count::not_begun(&attempt.outcome);
+    ATTEMPTS.remove(&sk).is_ok()
 }
 
 /// Makes a record of a settled attempt, if it is asked for, and forgets it.

@@ -45,8 +45,12 @@ pub(crate) fn is_compat(task: u64) -> bool {
 /// Whether a denied call, which returns this, has been taken back for a signal to decide
 /// (`syscall_rollback`): its result is its first argument again.
 #[inline(always)]
-pub(crate) fn is_taken_back(ret: i64, fd: Option<i32>, may_be_interrupted: bool) -> bool {
-    may_be_interrupted && fd == Some(ret as i32)
+pub(crate) fn is_taken_back(
+    ret: i64,
+    fd: Option<i32>,
+    may_be_interrupted: impl FnOnce() -> bool,
+) -> bool {
+    fd == Some(ret as i32) && may_be_interrupted()
 }
 
 /// Offsets in `struct pt_regs` (`arch/arm64/include/asm/ptrace.h`), in bytes: `regs` is first.

@@ -47,7 +47,11 @@ pub(crate) fn is_compat(task: u64) -> bool {
 /// Whether a denied call, which returns this, has been taken back for a signal to decide
 /// (`syscall_rollback`): its result is its number again.
 #[inline(always)]
-pub(crate) const fn is_taken_back(ret: i64, _fd: Option<i32>, _may_be_interrupted: bool) -> bool {
+pub(crate) fn is_taken_back(
+    ret: i64,
+    _fd: Option<i32>,
+    _may_be_interrupted: impl FnOnce() -> bool,
+) -> bool {
     ret == SYS_CONNECT
 }
 

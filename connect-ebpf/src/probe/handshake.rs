@@ -58,22 +58,16 @@ fn inet_sock_set_state_begin(ctx: RawTracePointContext) {
 #[raw_tracepoint(tracepoint = "inet_sock_set_state")]
 fn inet_sock_set_state_settle(ctx: RawTracePointContext) {
     let sk: u64 = ctx.arg(0);
-    let old: u32 = ctx.arg(1);
-    let new: u32 = ctx.arg(2);
-    if old == TCP_ESTABLISHED {
-        settlement::settled_unseen(sk);
-    } else if may_settle(old) {
-        settle(
-            sk,
-            new,
-            || match socket::error(sk) {
-                Some(0) => (OUTCOME_ABANDONED, 0),
-                Some(errno) => (OUTCOME_FAILED, errno),
-                None => (OUTCOME_FAILED, 0),
-            },
-            || socket::endpoints(sk),
-        );
-    }
+    settle(
+        sk,
+        (ctx.arg(1), ctx.arg(2)),
+        || match socket::error(sk) {
+            Some(0) => (OUTCOME_ABANDONED, 0),
+            Some(errno) => (OUTCOME_FAILED, errno),
+            None => (OUTCOME_FAILED, 0),
+        },
+        || socket::endpoints(sk),
+    );
 }
 
 #[tracepoint(category = "sock", name = "inet_sock_set_state")]
@@ -85,8 +79,8 @@ fn inet_sock_set_state_without_errno(ctx: TracePointContext) {
         if field::<u16>(&ctx, PROTOCOL) == IPPROTO_TCP {
             begin(sk, || endpoints(&ctx));
         }
-    } else if may_settle(old) {
-        settle(sk, new, || (OUTCOME_FAILED, 0), || endpoints(&ctx));
+    } else {
+        settle(sk, (old, new), || (OUTCOME_FAILED, 0), || endpoints(&ctx));
     }
 }
 
@@ -116,14 +110,19 @@ fn begin(sk: u64, endpoints: impl FnOnce() -> Endpoints) {
     }
 }
 
+/// What a change from one state to another says of the socket's attempt, if it makes one.
 #[inline(always)]
 fn settle(
     sk: u64,
-    new: u32,
+    (old, new): (u32, u32),
     why: impl FnOnce() -> (u8, u32),
     endpoints: impl FnOnce() -> Endpoints,
 ) {
-    if new == TCP_SYN_RECV {
+    if old == TCP_ESTABLISHED {
+        settlement::settled_unseen(sk);
+        return;
+    }
+    if !may_settle(old) || new == TCP_SYN_RECV {
         return;
     }
     let Some(attempt) = settlement::under_way(sk) else {

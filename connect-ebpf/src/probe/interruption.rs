@@ -26,7 +26,7 @@
 //!
 //! Tracepoints `signal:signal_deliver` (`include/trace/events/signal.h`), raw where the kernel's BTF says
 //! where an action has its fields, and `syscalls:sys_enter_rt_sigreturn`, with which every handler ends
-//! that returns; for which stands a function where we may hook into functions (`function.rs`).
+//! that returns. Where we may hook into functions, a function tells of that too (`function.rs`).
 
 use aya_ebpf::{
     macros::{raw_tracepoint, tracepoint},
@@ -78,7 +78,7 @@ pub(crate) fn unless_trapped(ret: i64, call: &Call) -> i64 {
     let entry_seen = call.known.get() & KNOWN_ENTRY != 0;
     let has_arguments = call.known.get() & KNOWN_ARGUMENTS != 0;
     let fd = has_arguments.then_some(call.fd.get());
-    if !entry_seen && architecture::is_taken_back(ret, fd, task::may_be_interrupted()) {
+    if !entry_seen && architecture::is_taken_back(ret, fd, task::may_be_interrupted) {
         TRAPPED
     } else {
         ret
@@ -371,7 +371,7 @@ pub(crate) fn handler_returns(is_told_again: bool) {
     } else {
         last.killed.set(1);
     }
-    end_as_it_says(id);
+    end_last_suspended(id.tid);
 }
 
 #[inline(always)]
@@ -445,15 +445,11 @@ pub(crate) const fn kernels_own(ret: i64) -> i64 {
 #[inline(always)]
 fn end(id: TaskId, last: &Call, killed: u8) {
     last.killed.set(killed);
-    end_as_it_says(id);
-}
-
-/// The last suspended call is over, with what stands in it.
-#[inline(always)]
-fn end_as_it_says(id: TaskId) {
     end_last_suspended(id.tid);
 }
 
+/// The last suspended call is over, with what stands in it.
+///
 /// A global function for the kernel, of which the verifier looks at each program's copy once, and not for
 /// every way that leads here, some of them in loops: it takes and returns only numbers.
 #[unsafe(no_mangle)]
