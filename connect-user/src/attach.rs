@@ -2,6 +2,7 @@
 
 pub mod btf;
 mod hook;
+pub mod program_info;
 mod survey;
 mod tracepoint_format;
 
@@ -11,7 +12,7 @@ use std::{
     thread,
 };
 
-use anyhow::{Context as _, Result, anyhow, bail};
+use anyhow::{Context as _, Result, bail};
 use aya::{
     Btf, Ebpf, EbpfLoader,
     maps::{HashMap, MapData, PerCpuArray, RingBuf},
@@ -409,7 +410,7 @@ pub fn attach(tracefs: &Tracefs, plan: Plan<'_>) -> Result<(Attached, Collector)
     };
     if means.hooks == Hooks::Function {
         if let Functions::Refused(why) = functions {
-            return Err(no_functions(&why));
+            bail!("--hooks function cannot be had here: {why}; use --hooks auto");
         }
     } else {
         placed.put(&mut object, None, &SYSCALL_HOOKS)?;
@@ -457,11 +458,6 @@ fn watched(object: &mut Ebpf, hooks: &[Hook], means: &Means) -> Result<Watched> 
         to.push(program.fd()?.as_fd().try_clone_to_owned()?);
     }
     Ok(watched)
-}
-
-/// Functions alone were asked for.
-fn no_functions(why: &str) -> anyhow::Error {
-    anyhow!("--hooks function cannot be had here: {why}; use --hooks auto")
 }
 
 /// Loads the object: its settings and maps, no program yet.
@@ -621,8 +617,9 @@ fn settings(tracefs: &Tracefs, plan: Plan<'_>) -> Result<Settings> {
         At::Plain(category, name) => tracepoint_format::offset(tracefs, category, name, field),
         _ => Ok(0),
     };
+    // Where the kernel's BTF does not say it.
     let deliver = |name| {
-        if interruptions {
+        if interruptions && survey.offsets().is_none() {
             field(SIGNAL_DELIVER_PLAIN, name)
         } else {
             Ok(0)

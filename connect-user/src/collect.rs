@@ -1,9 +1,6 @@
 //! Ring buffer to records, and the account of what did not come through.
 
-use std::{
-    fs,
-    os::fd::{AsRawFd as _, OwnedFd},
-};
+use std::os::fd::OwnedFd;
 
 use anyhow::{Context as _, Result};
 use aya::maps::{HashMap, MapData, PerCpuArray, RingBuf};
@@ -13,6 +10,8 @@ use connect_ebpf::{
     record::Outcome,
 };
 use tokio::io::{Interest, unix::AsyncFd};
+
+use crate::attach::program_info;
 
 /// Why a record was not delivered.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -194,12 +193,6 @@ fn sum(counters: &PerCpuArray<MapData, u64>, index: u32) -> Result<u64> {
 /// How often the kernel skipped programs (`recursion_misses` in their fdinfo, from kernel 5.12; for
 /// tracepoint programs, from 6.7); 0 where it does not tell.
 fn missed_runs(programs: &[OwnedFd]) -> u64 {
-    let of = |program: &OwnedFd| -> Option<u64> {
-        let program = program.as_raw_fd();
-        let info = fs::read_to_string(format!("/proc/self/fdinfo/{program}")).ok()?;
-        let mut lines = info.lines();
-        let count = lines.find_map(|line| line.strip_prefix("recursion_misses:"))?;
-        count.trim().parse().ok()
-    };
+    let of = |program| program_info::number(program, "recursion_misses:");
     programs.iter().filter_map(of).sum()
 }

@@ -2,7 +2,7 @@
 
 use std::{
     fmt, fs,
-    os::fd::{AsRawFd as _, OwnedFd},
+    os::fd::OwnedFd,
     sync::{
         Arc,
         atomic::{AtomicU64, Ordering::Relaxed},
@@ -13,7 +13,7 @@ use prometheus_client::{
     collector::Collector, encoding::DescriptorEncoder, metrics::MetricType, registry::Unit,
 };
 
-use crate::{collect::Loss, totals::Totals};
+use crate::{attach::program_info, collect::Loss, totals::Totals};
 
 use super::{counter, seconds};
 
@@ -136,14 +136,9 @@ impl HealthCollector {
         Ok(())
     }
 
-    /// What the kernel tells of each attached program in `/proc/self/fdinfo`.
+    /// What the kernel tells of the programs of each hook that is attached.
     fn told(&self, key: &str) -> impl Iterator<Item = (&str, u64)> {
-        let of_program = move |program: &OwnedFd| -> Option<u64> {
-            let program = program.as_raw_fd();
-            let info = fs::read_to_string(format!("/proc/self/fdinfo/{program}")).ok()?;
-            let value = info.lines().find_map(|line| line.strip_prefix(key))?;
-            value.trim().parse().ok()
-        };
+        let of_program = move |program| program_info::number(program, key);
         let attached = self.hooks.iter().filter(|hook| !hook.programs.is_empty());
         attached.filter_map(move |hook| {
             let values: Option<Vec<_>> = hook.programs.iter().map(of_program).collect();
