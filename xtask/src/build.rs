@@ -45,26 +45,36 @@ pub(crate) fn agent() -> Result<PathBuf> {
     one(&executables(&mut cargo_build()?)?, AGENT)
 }
 
-/// Builds the static agent and the static kernel tests, and returns where they are.
-pub(crate) fn static_tests(architecture: Architecture) -> Result<(PathBuf, PathBuf)> {
-    let mut cargo = setup::ensure_tools()?.cargo();
+/// What the kernel tests run as in VMs; where it is.
+pub(crate) struct StaticTests {
+    pub(crate) agent: PathBuf,
+    pub(crate) tests: PathBuf,
+    /// What the tests observe, where the processor runs 32-bit programs.
+    pub(crate) program32: Option<PathBuf>,
+}
+
+/// Builds the static agent and the static kernel tests.
+pub(crate) fn static_tests(architecture: Architecture) -> Result<StaticTests> {
+    const PROGRAM32: &str = "program32";
+    let tools = setup::ensure_tools()?;
+    let mut cargo = tools.cargo();
     cargo
         .args(["test", "--no-run", "--release", "--locked"])
         .args(["-p", "connect-user", "--test", "kernel"]);
     architecture.build_static(&mut cargo)?;
     let built = executables(&mut cargo)?;
-    Ok((one(&built, AGENT)?, one(&built, "kernel")?))
-}
-
-/// Builds the tests' 32-bit program, where this processor runs such; returns where it is.
-pub(crate) fn program32(architecture: Architecture) -> Result<Option<PathBuf>> {
-    const NAME: &str = "program32";
-    let mut cargo = setup::ensure_tools()?.cargo();
-    cargo.args(["build", "--release", "--locked", "-p", NAME]);
-    if !architecture.build_static_32_bit(&mut cargo)? {
-        return Ok(None);
-    }
-    Ok(Some(one(&executables(&mut cargo)?, NAME)?))
+    let mut cargo = tools.cargo();
+    cargo.args(["build", "--release", "--locked", "-p", PROGRAM32]);
+    let program32 = if architecture.build_static_32_bit(&mut cargo)? {
+        Some(one(&executables(&mut cargo)?, PROGRAM32)?)
+    } else {
+        None
+    };
+    Ok(StaticTests {
+        agent: one(&built, AGENT)?,
+        tests: one(&built, "kernel")?,
+        program32,
+    })
 }
 
 fn cargo_build() -> Result<Command> {

@@ -8,6 +8,7 @@ mod kernel;
 mod machine;
 
 use std::{
+    collections::{BTreeMap, btree_map::Entry},
     process::ExitCode,
     sync::{
         Mutex, PoisonError,
@@ -138,19 +139,22 @@ pub(crate) fn test(series: &[&'static Series], arguments: &[String]) -> Result<T
     let plain = ["--color".to_owned(), "never".to_owned()];
     let arguments = [&plain, arguments].concat();
     // Before the first boot, as apt and QEMU would disturb each other's output.
+    let mut built = BTreeMap::new();
     let mut machines = Vec::new();
     for series in series {
-        let architecture = series.architecture;
-        packages::ensure(&[BUSYBOX, machine::package(architecture)], "the VMs")?;
-        let (agent, tests) = build::static_tests(architecture)?;
-        let program32 = build::program32(architecture)?;
+        let tests = match built.entry(series.architecture) {
+            Entry::Occupied(tests) => tests.into_mut(),
+            Entry::Vacant(place) => {
+                let emulator = machine::package(series.architecture);
+                packages::ensure(&[BUSYBOX, emulator], "the VMs")?;
+                place.insert(build::static_tests(series.architecture)?)
+            }
+        };
         let payload = Payload {
-            agent: &agent,
-            tests: &tests,
-            program32: program32.as_deref(),
+            tests,
             arguments: &arguments,
         };
-        let dir = agent.with_file_name("vm");
+        let dir = tests.agent.with_file_name("vm");
         let kernel = series.ensure()?;
         let initrd = initrd::write(&kernel, &payload, &dir)?;
         machines.push((kernel, initrd));

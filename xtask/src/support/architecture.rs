@@ -7,7 +7,7 @@ use anyhow::Result;
 use super::toolchain::STABLE;
 
 /// One, under the name that Rust has for it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, clap::ValueEnum)]
 pub(crate) enum Architecture {
     /// 64-bit Arm
     Aarch64,

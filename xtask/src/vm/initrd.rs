@@ -12,7 +12,10 @@ use std::{
 use anyhow::{Context as _, Result};
 
 use super::{cpio::Archive, kernel::Kernel};
-use crate::support::process::{command, output_of, stdout_of};
+use crate::{
+    build::StaticTests,
+    support::process::{command, output_of, stdout_of},
+};
 
 /// The modules that the tests need, where this kernel has them as modules at all, without those that
 /// these need in turn.
@@ -38,10 +41,7 @@ const COMMANDS: [&str; 9] = [
 
 /// What to do in the VM.
 pub(super) struct Payload<'a> {
-    pub(super) agent: &'a Path,
-    pub(super) tests: &'a Path,
-    /// What the tests observe, where the kernel runs 32-bit programs.
-    pub(super) program32: Option<&'a Path>,
+    pub(super) tests: &'a StaticTests,
     /// Of the tests.
     pub(super) arguments: &'a [String],
 }
@@ -58,9 +58,9 @@ pub(super) fn write(kernel: &Kernel, payload: &Payload<'_>, dir: &Path) -> Resul
         archive.link(&format!("bin/{command}"), "busybox");
     }
     archive.program("init", INIT.as_bytes());
-    archive.program("connect-observer", &fs::read(payload.agent)?);
-    archive.program("tests", &fs::read(payload.tests)?);
-    if let Some(program) = payload.program32 {
+    archive.program("connect-observer", &fs::read(&payload.tests.agent)?);
+    archive.program("tests", &fs::read(&payload.tests.tests)?);
+    if let Some(program) = &payload.tests.program32 {
         archive.program("program32", &fs::read(program)?);
     }
     let arguments: Vec<_> = payload.arguments.iter().map(|word| quoted(word)).collect();
