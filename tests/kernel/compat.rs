@@ -32,19 +32,7 @@ use crate::support::{
 
 pub(crate) const CASES: &[Case] = &[
     Case::outcomes("compat_connects", both_ways).needs(&FUNCTIONS),
-    Case::new(
-        "compat_connects_by_functions_alone",
-        |case| case.run(&["--hooks", "function"])?.assert_outcomes(),
-        both_ways,
-    )
-    .needs(&FUNCTIONS),
     Case::exact("compat_connects_of_a_real_program", of_a_real_program).needs(&COMPAT_PROGRAMS),
-    Case::new(
-        "compat_connects_of_a_real_program_by_functions_alone",
-        |case| case.run(&["--hooks", "function"])?.assert_exact(),
-        of_a_real_program,
-    )
-    .needs(&COMPAT_PROGRAMS),
     Case::new(
         "compat_attempts_are_seen_by_tracepoints",
         |case| {

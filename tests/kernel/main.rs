@@ -116,13 +116,17 @@ const BY_FUNCTIONS: [&[Case]; 7] = [
     unix::CASES,
 ];
 
-/// Of calls that a signal interrupts, one of each kind: each of these tests has the machine to itself.
-const INTERRUPTED_BY_FUNCTIONS: [&str; 6] = [
+/// The same of others, by name: calls of 32-bit programs, the kernel's copy of the address, and of calls that a
+/// signal interrupts, one of each kind.
+const ALSO_BY_FUNCTIONS: [&str; 9] = [
+    "compat_connects",
+    "compat_connects_of_a_real_program",
     "interrupted_without_restart_is_eintr",
     "interrupted_with_restart_is_one_event",
     "interrupted_while_its_handler_is_interrupted",
     "interrupted_and_left_by_a_jump",
     "killed_says_so",
+    "rewritten_address_is_the_kernels",
     "timed_send_killed_says_so",
 ];
 
@@ -135,9 +139,9 @@ const BRIEF: &[&str] = &[
     "abandoned_by_close",
     "compat_attempts_are_seen_by_tracepoints",
     "compat_connects",
-    "compat_connects_by_functions_alone",
+    "compat_connects_by_functions",
     "compat_connects_of_a_real_program",
-    "compat_connects_of_a_real_program_by_functions_alone",
+    "compat_connects_of_a_real_program_by_functions",
     "errno_ebadf_closed",
     "errno_econnrefused_tcp",
     "errno_efault_unmapped",
@@ -197,9 +201,11 @@ fn main() -> ExitCode {
             .into_iter()
             .flatten()
             .chain(
-                interrupted::CASES
+                CASES
                     .iter()
-                    .filter(|case| INTERRUPTED_BY_FUNCTIONS.contains(&case.name)),
+                    .copied()
+                    .flatten()
+                    .filter(|case| ALSO_BY_FUNCTIONS.contains(&case.name)),
             )
             .map(Case::trial_by_functions),
     );

@@ -19,20 +19,9 @@ use crate::support::{
 
 /// Alone, as a kernel that preempts programs (7.0) skips them where several tasks connect at once.
 pub(crate) const CASES: &[Case] = &[
-    Case::new(
-        "rewritten_address_is_the_kernels",
-        |case| case.run(&[])?.assert_exact(),
-        rewrite,
-    )
-    .needs(&FUNCTIONS)
-    .alone(),
-    Case::new(
-        "rewritten_address_is_the_kernels_by_functions",
-        |case| case.run(&["--hooks", "function"])?.assert_exact(),
-        rewrite,
-    )
-    .needs(&FUNCTIONS)
-    .alone(),
+    Case::exact("rewritten_address_is_the_kernels", rewrite)
+        .needs(&FUNCTIONS)
+        .alone(),
     Case::new(
         "rewritten_address_may_deceive_tracepoints",
         |case| {
