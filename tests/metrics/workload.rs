@@ -24,7 +24,7 @@ use crate::support::{
     agent::Guard,
     child::join,
     sockaddr::{Sockaddr, inet, inet6, loopback, unix, unix_abstract},
-    syscall::{connect, register, socket, tcp, udp, unix_stream},
+    syscall::{await_peer, connect, register, socket, tcp, udp, unix_stream},
 };
 
 /// First word of this binary's command line when it is the observed program.
@@ -135,8 +135,12 @@ fn mixed() -> Result<()> {
         }
     });
     times(137, 0, tcp, &there)?;
-    let not_blocking = || Ok(socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK, 0)?);
-    times(7, EINPROGRESS, not_blocking, &there)?;
+    for _ in 0..7 {
+        let client = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK, 0)?;
+        let got = call(client.as_raw_fd(), &there);
+        ensure!(got == EINPROGRESS, "needs EINPROGRESS, got {got}");
+        await_peer(&client)?;
+    }
     if accepting.join().is_err() {
         bail!("the listener panicked");
     }

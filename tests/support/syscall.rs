@@ -3,10 +3,12 @@
 use std::{
     io,
     net::SocketAddr,
-    os::fd::{AsRawFd as _, BorrowedFd, FromRawFd as _, OwnedFd, RawFd},
+    os::fd::{AsRawFd, BorrowedFd, FromRawFd as _, OwnedFd, RawFd},
 };
 
 use anyhow::{Context as _, Result, ensure};
+
+use super::wait;
 
 /// connect(2), with all 64 bits of each register. Returns the errno, or 0.
 pub(crate) fn connect(fd: u64, pointer: u64, addrlen: u64) -> i32 {
@@ -103,6 +105,12 @@ pub(crate) fn peer(fd: RawFd) -> Option<SocketAddr> {
     // SAFETY: it is only asked for its peer, and stays the caller's.
     let socket = unsafe { BorrowedFd::borrow_raw(fd) };
     rustix::net::getpeername(socket).ok()??.try_into().ok()
+}
+
+/// Waits until a connection that was begun is there. On the loopback it is already, unless the machine is very
+/// busy; closed before, it never will be.
+pub(crate) fn await_peer(socket: &impl AsRawFd) -> Result<()> {
+    wait::until_true("a connection", || Ok(peer(socket.as_raw_fd()).is_some()))
 }
 
 /// getsockname(2) of an internet socket; `None` for any other.

@@ -22,9 +22,8 @@ use crate::{
         option,
         sockaddr::{inet, loopback, unspec},
         stage::{Attempt, Outcome, Settlement, Stage},
-        syscall::{peer, tcp},
+        syscall::{await_peer, tcp},
         truth::Caller,
-        wait,
     },
 };
 
@@ -142,8 +141,7 @@ fn short_lived(stage: &Stage) -> Result<()> {
     let (_listener, address) = listener()?;
     for _ in 0..100 {
         let socket = begin(stage, &address)?;
-        // On the loopback it is established already, unless the machine is very busy.
-        wait::until_true("a connection", || Ok(peer(socket.as_raw_fd()).is_some()))?;
+        await_peer(&socket)?;
         stage.settled(&socket, &address, Settlement::Established)?;
     }
     Ok(())
