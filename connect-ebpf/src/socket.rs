@@ -195,7 +195,7 @@ pub(crate) fn error(sk: u64) -> Option<u32> {
 /// Both ends; all 0 where it is no internet socket.
 #[inline(always)]
 pub(crate) fn endpoints(sk: u64) -> Endpoints {
-    let mut endpoints = Endpoints::default();
+    let mut endpoints = Endpoints::UNKNOWN;
     let _unknown = fill(sk, &mut endpoints);
     endpoints
 }

@@ -52,7 +52,7 @@ pub(crate) fn connect() -> Connect {
         transport: TRANSPORT_UNKNOWN,
         unsettled: 0,
         reserved: [0; 5],
-        endpoints: Endpoints::default(),
+        endpoints: Endpoints::UNKNOWN,
     }
 }
 

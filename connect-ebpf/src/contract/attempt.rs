@@ -3,7 +3,7 @@
 //! The value is the record that will be written, so that nothing has to be joined afterwards; the
 //! agent reads what is left when it stops.
 
-use crate::record::Outcome;
+use crate::record::{Endpoints, Outcome};
 
 /// Name of the hash map of attempts, by the address of the kernel's `struct sock`.
 pub const ATTEMPTS_MAP: &str = "ATTEMPTS";
@@ -30,6 +30,29 @@ pub struct Attempt {
     pub settled: u64,
 }
 
+/// Name of the hash map by which the two parties to an attempt hand it over, by the address of the kernel's
+/// `struct sock`.
+pub const HANDOVERS_MAP: &str = "HANDOVERS";
+
+/// What the first of two parties has left for the second: the call that returns while its attempt goes on,
+/// and whoever settles the attempt. Never changed once it is in the table.
+#[derive(Clone, Copy, Debug)]
+#[repr(C)]
+pub struct Handover {
+    /// When the attempt was settled, `CLOCK_MONOTONIC` in ns; 0 where the call was first.
+    pub settled_ns: u64,
+    /// What the call returned, 0 or a negated errno; 0 where the settlement was first.
+    pub ret: i64,
+    /// Why the attempt failed, or 0.
+    pub errno: u32,
+    /// A [`crate::code::Settlement`]: [`crate::code::Settlement::Pending`] where the call was first.
+    pub settlement: u8,
+    /// Always 0.
+    pub reserved: [u8; 3],
+    /// Both ends of the socket when the attempt was settled.
+    pub endpoints: Endpoints,
+}
+
 /// Which attempt a socket has made.
 #[derive(Clone, Copy, Debug)]
 #[repr(C)]
@@ -45,9 +68,16 @@ pub struct Identity {
 }
 
 const _: () = assert!(size_of::<Attempt>() == 280);
+const _: () = assert!(size_of::<Handover>() == 64);
 const _: () = assert!(size_of::<Identity>() == 24);
 
 #[cfg(feature = "user")]
 #[expect(unsafe_code, reason = "aya reads a map's value only as a Pod type")]
-// SAFETY: Attempt is repr(C), holds only integers and has no padding.
-unsafe impl aya::Pod for Attempt {}
+mod pod {
+    use super::{Attempt, Handover};
+
+    // SAFETY: Attempt is repr(C), holds only integers and has no padding.
+    unsafe impl aya::Pod for Attempt {}
+    // SAFETY: Handover is repr(C), holds only integers and has no padding.
+    unsafe impl aya::Pod for Handover {}
+}
