@@ -21,7 +21,7 @@ use aya::{
 };
 use aya_log::EbpfLogger;
 use connect_ebpf::{
-    attempt::{ATTEMPTS_MAP, IDENTITIES_ENTRIES, IDENTITIES_MAP},
+    attempt::{ATTEMPTS_MAP, HANDOVERS_MAP, IDENTITIES_ENTRIES, IDENTITIES_MAP},
     counter::{
         COUNTING_GLOBAL, DURATIONS, DURATIONS_MAP, FAILURES, FAILURES_MAP, SERIES_MAP,
         SERIES_OVERFLOW_MAP, TALLIES, TALLIES_MAP,
@@ -32,7 +32,8 @@ use connect_ebpf::{
         ANY, INFLIGHT_MAP, IoUringLayout, LINEAGE_ENTRIES, LINEAGE_MAP, NATIVE_BY_BOTH,
         NATIVE_BY_FUNCTION, NATIVE_BY_TRACEPOINT, OUTCOMES_OFF, OUTCOMES_WITH_ERRNO,
         OUTCOMES_WITHOUT_ERRNO, Offsets, REGISTERS_BY_HELPER, REGISTERS_BY_STACK, REGISTERS_OFF,
-        REQUESTS_BY_SOCKET_MAP, REQUESTS_ENTRIES, REQUESTS_MAP, SETTINGS_GLOBAL, Settings,
+        REQUESTS_BY_SOCKET_MAP, REQUESTS_ENTRIES, REQUESTS_MAP, SETTINGS_GLOBAL, SUSPENDED_MAP,
+        Settings, THREADS_PER_SUSPENDED,
     },
 };
 use log::Log;
@@ -426,8 +427,9 @@ pub fn attach(tracefs: &Tracefs, plan: Plan<'_>) -> Result<(Attached, Collector)
     let returns = PerCpuArray::try_from(take(&mut object, RETURNS_MAP)?)?;
     let lineage = HashMap::try_from(take(&mut object, LINEAGE_MAP)?)?;
     let attempts = HashMap::try_from(take(&mut object, ATTEMPTS_MAP)?)?;
+    let handovers = HashMap::try_from(take(&mut object, HANDOVERS_MAP)?)?;
     let watched = watched(&mut object, &placed.hooks, means)?;
-    let collector = Collector::new(records, losses, returns, attempts, watched)?;
+    let collector = Collector::new(records, losses, returns, attempts, handovers, watched)?;
     let attached = Attached {
         object,
         links: placed.links,
@@ -473,6 +475,17 @@ fn load(plan: Plan<'_>, settings: &Settings) -> Result<Ebpf> {
         .override_global(SETTINGS_GLOBAL, settings, true)
         .map_max_entries(RECORDS_MAP, metrics.ring_bytes(capacity.ring_kib))
         .map_max_entries(INFLIGHT_MAP, capacity.threads)
+        .map_max_entries(
+            SUSPENDED_MAP,
+            or_one(
+                settings.interruptions != 0,
+                capacity.threads.div_ceil(THREADS_PER_SUSPENDED),
+            ),
+        )
+        .map_max_entries(
+            HANDOVERS_MAP,
+            or_one(settings.outcomes != OUTCOMES_OFF, capacity.attempts),
+        )
         .map_max_entries(
             ATTEMPTS_MAP,
             or_one(settings.outcomes != OUTCOMES_OFF, capacity.attempts),

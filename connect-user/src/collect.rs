@@ -5,7 +5,8 @@ use std::os::fd::OwnedFd;
 use anyhow::{Context as _, Result};
 use aya::maps::{HashMap, MapData, PerCpuArray, RingBuf};
 use connect_ebpf::{
-    attempt::Attempt,
+    attempt::{Attempt, Handover},
+    code::Settlement,
     loss::{KernelLoss, RETURNS_BY_FUNCTION, RETURNS_CONFIRMED, RETURNS_MISSED},
     record::Outcome,
 };
@@ -73,6 +74,7 @@ pub struct Collector {
     losses: PerCpuArray<MapData, u64>,
     returns: PerCpuArray<MapData, u64>,
     attempts: HashMap<MapData, u64, Attempt>,
+    handovers: HashMap<MapData, u64, Handover>,
     watched: Watched,
     /// Returns that one hook has told of before the other was in place.
     unconfirmed: u64,
@@ -91,6 +93,7 @@ impl Collector {
         losses: PerCpuArray<MapData, u64>,
         returns: PerCpuArray<MapData, u64>,
         attempts: HashMap<MapData, u64, Attempt>,
+        handovers: HashMap<MapData, u64, Handover>,
         watched: Watched,
     ) -> Result<Self> {
         #[expect(
@@ -106,6 +109,7 @@ impl Collector {
             losses,
             returns,
             attempts,
+            handovers,
             watched,
             unconfirmed: 0,
             told: Vec::new(),
@@ -142,8 +146,15 @@ impl Collector {
         self.attempts
             .iter()
             .filter_map(Result::ok)
-            .filter(|(_, attempt)| attempt.left != 0)
-            .map(|(_, attempt)| attempt.outcome)
+            .filter_map(|(sk, attempt)| {
+                let left = self.handovers.get(&sk, 0).ok()?;
+                let is_its = left.syn_ns == attempt.syn_ns
+                    && left.settlement == Settlement::Pending.number();
+                is_its.then_some(Outcome {
+                    ret: left.ret,
+                    ..attempt.outcome
+                })
+            })
     }
 
     /// What was lost in the kernel since the last time this was asked.

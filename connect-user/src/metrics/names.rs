@@ -73,9 +73,7 @@ pub(super) const OUTCOMES: [&str; 3] = ["established", "failed", "abandoned"];
 mod tests {
     use std::collections::BTreeSet;
 
-    use connect_ebpf::counter::{
-        ERRNO_OTHER, FAMILY_OTHER, errno_code, family_class,
-    };
+    use connect_ebpf::counter::{ERRNO_OTHER, FAMILY_OTHER, errno_code, family_class};
 
     use crate::address;
 
