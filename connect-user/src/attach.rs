@@ -33,7 +33,7 @@ use connect_ebpf::{
         NATIVE_BY_FUNCTION, NATIVE_BY_TRACEPOINT, OUTCOMES_OFF, OUTCOMES_WITH_ERRNO,
         OUTCOMES_WITHOUT_ERRNO, Offsets, REGISTERS_BY_HELPER, REGISTERS_BY_STACK, REGISTERS_OFF,
         REQUESTS_BY_SOCKET_MAP, REQUESTS_ENTRIES, REQUESTS_MAP, SETTINGS_GLOBAL, SUSPENDED_MAP,
-        Settings, THREADS_PER_SUSPENDED,
+        Settings, suspended_entries,
     },
 };
 use log::Log;
@@ -479,7 +479,7 @@ fn load(plan: Plan<'_>, settings: &Settings) -> Result<Ebpf> {
             SUSPENDED_MAP,
             or_one(
                 settings.interruptions != 0,
-                capacity.threads.div_ceil(THREADS_PER_SUSPENDED),
+                suspended_entries(capacity.threads),
             ),
         )
         .map_max_entries(
