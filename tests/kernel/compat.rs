@@ -24,15 +24,16 @@ use crate::support::{
     feature::{COMPAT_PROGRAMS, FUNCTIONS, PROGRAM32},
     memory::Pages,
     sockaddr::{Sockaddr, loopback},
-    stage::{Attempt, Outcome, Settlement, Stage},
+    attempt::{Attempt, Outcome, Settlement},
+    stage::Stage,
     syscall::{socket, tcp, udp, unix_stream},
     truth::Caller,
     wait,
 };
 
 pub(crate) const CASES: &[Case] = &[
-    Case::outcomes("compat_connects", both_ways).needs(&FUNCTIONS),
-    Case::exact("compat_connects_of_a_real_program", of_a_real_program).needs(&COMPAT_PROGRAMS),
+    Case::outcomes("compat_connects", both_ways).also_by_functions().brief().needs(&FUNCTIONS),
+    Case::exact("compat_connects_of_a_real_program", of_a_real_program).also_by_functions().brief().needs(&COMPAT_PROGRAMS),
     Case::new(
         "compat_attempts_are_seen_by_tracepoints",
         |case| {
@@ -42,7 +43,7 @@ pub(crate) const CASES: &[Case] = &[
             observation.assert_only_outcomes()
         },
         unexplained,
-    ),
+    ).brief(),
 ];
 
 /// `connect` of the i386 table.

@@ -14,7 +14,8 @@ use crate::support::{
     child::{fork, in_thread, succeed},
     namespace::unshare,
     sockaddr::loopback,
-    stage::{Attempt, Stage},
+    attempt::Attempt,
+    stage::Stage,
     syscall::udp,
     truth::Caller,
 };

@@ -11,7 +11,8 @@ use crate::support::{
     child::{await_gone, fork, in_thread, join, succeed},
     compare,
     sockaddr::loopback,
-    stage::{Attempt, Stage},
+    attempt::Attempt,
+    stage::Stage,
 };
 
 pub(crate) const CASES: &[Case] = &[

@@ -3,7 +3,7 @@
 use anyhow::{Result, ensure};
 
 use crate::support::{
-    agent::{Agent, Command},
+    observer::{Command, Observer},
     case::Case,
     child::{fork, succeed},
     scratch::{Scratch, await_mark, mark},
@@ -17,7 +17,7 @@ pub(crate) const CASES: &[Case] = &[Case::new(
     "run_reports_descendants_and_nobody_else",
     nobody_else,
     neighbours,
-)];
+).brief()];
 
 /// One program, observed or not.
 fn neighbours(stage: &Stage) -> Result<()> {
@@ -38,7 +38,7 @@ fn nobody_else(case: &Case) -> Result<()> {
     let earlier = case.start(&before, "")?;
     await_mark(before.path(), "started")?;
     let command = case.command(&observed, "")?;
-    let agent = Agent::start(&observed, &Command::run(&[], command))?;
+    let agent = Observer::start(&observed, &Command::run(&[], command))?;
     await_mark(observed.path(), "started")?;
     let later = case.start(&after, "")?;
     await_mark(after.path(), "started")?;

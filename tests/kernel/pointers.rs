@@ -9,7 +9,8 @@ use crate::support::{
     case::Case,
     memory::{Access, Pages, page_size},
     sockaddr::loopback,
-    stage::{Attempt, Stage},
+    attempt::Attempt,
+    stage::Stage,
     syscall::{register, udp},
 };
 

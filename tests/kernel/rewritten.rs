@@ -12,14 +12,15 @@ use crate::support::{
     case::Case,
     feature::FUNCTIONS,
     sockaddr::loopback,
-    stage::{Attempt, Stage},
+    attempt::Attempt,
+    stage::Stage,
     syscall::{peer, udp},
     truth::Caller,
 };
 
 /// Alone, as a kernel that preempts programs (7.0) skips them where several tasks connect at once.
 pub(crate) const CASES: &[Case] = &[
-    Case::exact("rewritten_address_is_the_kernels", rewrite)
+    Case::exact("rewritten_address_is_the_kernels", rewrite).also_by_functions().brief()
         .needs(&FUNCTIONS)
         .alone(),
     Case::new(
@@ -40,7 +41,7 @@ pub(crate) const CASES: &[Case] = &[
             Ok(())
         },
         rewrite,
-    )
+    ).brief()
     .alone(),
 ];
 

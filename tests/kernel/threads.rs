@@ -10,13 +10,14 @@ use crate::support::{
     case::Case,
     child::{in_thread, join, state},
     sockaddr::{inet, loopback, unix_abstract},
-    stage::{Attempt, Stage},
+    attempt::Attempt,
+    stage::Stage,
     syscall::{udp, unix_stream},
     wait,
 };
 
 pub(crate) const CASES: &[Case] = &[
-    Case::exact("many_threads_at_once", many),
+    Case::exact("many_threads_at_once", many).brief(),
     Case::exact("threads_outlive_their_leader", leaderless),
 ];
 

@@ -8,12 +8,13 @@ use libc::{ECONNREFUSED, MSG_FASTOPEN};
 use crate::support::{
     case::Case,
     sockaddr::{Sockaddr, loopback},
-    stage::{Settlement, Stage},
+    attempt::Settlement,
+    stage::Stage,
     syscall::{self, tcp},
 };
 
 pub(crate) const CASES: &[Case] = &[
-    Case::outcomes("fast_open_by_sendto", fast_open),
+    Case::outcomes("fast_open_by_sendto", fast_open).brief(),
     Case::new(
         "fast_open_is_of_its_family",
         |case| {

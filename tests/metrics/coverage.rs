@@ -56,9 +56,9 @@ fn told(options: &[&str]) -> Result<Sentences> {
         options,
     ]
     .concat();
-    let mut agent = Agent::start(&scratch, &words, &[])?;
+    let agent = Agent::start(&scratch, &words, &[])?;
     agent.ready()?;
-    let metrics = agent.metrics()?;
+    let metrics = metrics()?;
     let attached: BTreeMap<_, _> = metrics
         .of("connect_observer_hook_attached", &[])
         .into_iter()
@@ -67,7 +67,7 @@ fn told(options: &[&str]) -> Result<Sentences> {
             Ok((hook.to_owned(), value > 0.0))
         })
         .collect::<Result<_>>()?;
-    let stderr = agent.end()?;
+    let stderr = agent.end_by(Signal::TERM)?;
     let first = fs::read_to_string(&events)?;
     let notice: Value = serde_json::from_str(first.lines().next().context("no notice")?)?;
     let sentences: Sentences = notice

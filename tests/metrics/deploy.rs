@@ -37,7 +37,7 @@ pub(crate) fn dashboard() -> Result<()> {
         "--label",
         "process,peer-address,peer-port",
     ];
-    let agent = Agent::export(&scratch, UID, &options)?;
+    let agent = export(UID, &options)?;
     workload::run("mixed", UID)?;
     let prometheus = Prometheus::start(&scratch, &[])?;
     // A rate needs a difference.
@@ -77,6 +77,6 @@ pub(crate) fn dashboard() -> Result<()> {
         }
     }
     ensure!(queries > 20, "only {queries} queries");
-    agent.end()?;
+    agent.end_by(Signal::TERM)?;
     Ok(())
 }

@@ -13,8 +13,8 @@ use serde_json::Value;
 use crate::{
     agent::{ADDRESS, whole},
     http,
-    support::{agent::Guard, scratch::Scratch, wait},
-    tool::PROMETHEUS,
+    support::{process::Guard, scratch::Scratch, wait},
+    support::tool::PROMETHEUS,
 };
 
 /// Where it listens.

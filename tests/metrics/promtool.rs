@@ -12,7 +12,7 @@ use crate::{
     agent::{ADDRESS, Agent},
     http,
     support::scratch::Scratch,
-    tool::PROMTOOL,
+    support::tool::PROMTOOL,
     workload,
 };
 
@@ -48,11 +48,11 @@ pub(crate) fn check() -> Result<()> {
         "--max-series",
         "5",
     ];
-    let agent = Agent::export(&scratch, UID, &options)?;
+    let agent = export(UID, &options)?;
     workload::run("mixed", UID)?;
     let text = http::get(ADDRESS, "/metrics", &[])?.body;
     let said = run(scratch.path(), &["check", "metrics"], &text)?;
     ensure!(said.is_empty(), "promtool says: {said}");
-    agent.end()?;
+    agent.end_by(Signal::TERM)?;
     Ok(())
 }

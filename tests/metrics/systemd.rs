@@ -7,7 +7,7 @@ use anyhow::{Result, ensure};
 use crate::{
     agent::{self, Agent},
     support::scratch::Scratch,
-    tool::SYSTEMD_ANALYZE,
+    support::tool::SYSTEMD_ANALYZE,
 };
 
 pub(crate) fn notify() -> Result<()> {
@@ -35,7 +35,7 @@ pub(crate) fn notify() -> Result<()> {
             let next = told()?;
             ensure!(next == "WATCHDOG=1", "{next}");
         }
-        agent.end()?;
+        agent.end_by(Signal::TERM)?;
         loop {
             match told()?.as_str() {
                 "WATCHDOG=1" => {}

@@ -15,7 +15,8 @@ use io_uring::{
 
 use super::{
     sockaddr::Sockaddr,
-    stage::{Attempt, Outcome, Stage},
+    attempt::{Attempt, Outcome},
+    stage::Stage,
     truth::Caller,
     wait,
 };

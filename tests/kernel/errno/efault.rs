@@ -9,7 +9,8 @@ use crate::support::{
     conformance::Proof,
     memory::{Access, Pages, page_size},
     sockaddr::loopback,
-    stage::{Attempt, Stage},
+    attempt::Attempt,
+    stage::Stage,
     syscall::{register, udp},
 };
 
@@ -19,7 +20,7 @@ pub(super) const PROOFS: &[Proof] = &[
         "errno_efault_unmapped",
         "a page that is not mapped",
         unmapped,
-    ),
+    ).brief(),
     Proof::new(
         "errno_efault_straddling",
         "an address that begins in a page and ends in one that is not mapped",

@@ -17,7 +17,8 @@ use crate::support::{
     conformance::Proof,
     option,
     signal::{count, handle, send, send_counted},
-    stage::{Attempt, Outcome, Stage},
+    attempt::{Attempt, Outcome},
+    stage::Stage,
     syscall::unix_stream,
     truth::Caller,
 };
@@ -28,13 +29,13 @@ pub(super) const PROOFS: &[Proof] = &[
         "unix, waiting for room in a backlog that one call has filled: a signal whose handler has \
          no `SA_RESTART`",
         without_sa_restart,
-    ),
+    ).brief(),
     Proof::new(
         "errno_eintr_with_sa_restart",
         "the same with `SA_RESTART`: the kernel enters the call again, and the application sees one \
          call",
         with_sa_restart,
-    ),
+    ).brief(),
     Proof::new(
         "errno_eintr_with_send_timeout",
         "the same with `SA_RESTART` and `SO_SNDTIMEO`, which rules a restart out",

@@ -14,7 +14,8 @@ use crate::support::{
     sockaddr::{
         Sockaddr, inet, inet6, loopback, netlink, unix_abstract, unix_exactly, unix_unnamed,
     },
-    stage::{Attempt, Stage},
+    attempt::Attempt,
+    stage::Stage,
     syscall::{bind, listen, register, socket, tcp, udp, unix_stream},
 };
 

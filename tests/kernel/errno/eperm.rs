@@ -8,7 +8,8 @@ use crate::support::{
     cgroup::Cgroup,
     conformance::Proof,
     seccomp,
-    stage::{Attempt, Stage},
+    attempt::Attempt,
+    stage::Stage,
     syscall::{tcp, udp},
 };
 

@@ -15,7 +15,8 @@ use crate::{
         network::{SILENT, route_to_silence},
         option, signal,
         sockaddr::{Sockaddr, inet, loopback},
-        stage::{Settlement, Stage},
+        attempt::Settlement,
+        stage::Stage,
         syscall::tcp,
     },
 };

@@ -14,7 +14,8 @@ use crate::support::{
     feature::MULTIPATH,
     network::{SILENT, route_to_silence},
     sockaddr::{inet, loopback},
-    stage::{Settlement, Stage},
+    attempt::Settlement,
+    stage::Stage,
     syscall::{bind, listen, socket},
 };
 

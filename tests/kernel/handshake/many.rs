@@ -12,7 +12,8 @@ use crate::support::{
     child::join,
     network::{SILENT, route_to_silence},
     sockaddr::{inet, loopback},
-    stage::{Settlement, Stage},
+    attempt::Settlement,
+    stage::Stage,
 };
 
 pub(crate) const CASES: &[Case] = &[

@@ -9,7 +9,8 @@ use crate::support::{
     child::fork,
     network::{SILENT, route_to_silence},
     sockaddr::{inet, loopback},
-    stage::{Settlement, Stage},
+    attempt::Settlement,
+    stage::Stage,
     syscall::tcp,
     wait,
 };

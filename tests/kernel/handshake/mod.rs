@@ -24,7 +24,8 @@ use crate::support::{
     network::{SILENT, route_to_silence},
     option,
     sockaddr::{Sockaddr, inet, loopback},
-    stage::{Settlement, Stage},
+    attempt::Settlement,
+    stage::Stage,
     syscall::{listen, socket},
 };
 
