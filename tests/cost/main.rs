@@ -8,22 +8,29 @@
     unsafe_code,
     reason = "it makes the calls that no safe library would make"
 )]
+#![expect(
+    clippy::indexing_slicing,
+    reason = "what all suites share stops at what it did not expect"
+)]
 #![expect(clippy::print_stdout, reason = "what it finds")]
 #![expect(clippy::print_stderr, reason = "how far it is")]
 
 use std::{
     env,
-    io::{BufRead as _, BufReader, Write as _},
+    io::Write as _,
     net::UdpSocket,
     os::fd::AsRawFd as _,
-    process::{Child, Command, Stdio},
+    process::Stdio,
     time::{Duration, Instant},
 };
 
-use anyhow::{Context as _, Result, bail, ensure};
+use anyhow::{Context as _, Result, ensure};
 use aya::{Ebpf, programs::TracePoint};
 use io_uring::{IoUring, opcode};
-use rustix::process::{Signal, kill_process};
+use support::agent::{self, Agent};
+
+#[path = "../support/mod.rs"]
+mod support;
 
 /// How often everything is measured.
 const ROUNDS: usize = 7;
@@ -31,6 +38,8 @@ const ROUNDS: usize = 7;
 const TIMED: Duration = Duration::from_millis(150);
 /// So often between two looks at the clock.
 const BATCH: u32 = 200;
+/// What the agent says where the kernel refuses hooks on its functions.
+const REFUSED: &str = "--hooks function cannot be had";
 
 /// What is attached while operations are timed.
 enum Hooks {
@@ -138,7 +147,7 @@ fn measure() -> Result<Vec<f64>> {
 enum Attached {
     Nothing,
     Programs(Box<Ebpf>),
-    Agent(Child),
+    Agent(Agent),
 }
 
 impl Attached {
@@ -162,32 +171,15 @@ impl Attached {
                 Ok(Some(Self::Programs(Box::new(object))))
             }
             Hooks::Agent(words) => {
-                let mut agent = Command::new(env!("CARGO_BIN_EXE_connect-observer"))
-                    .args(*words)
-                    .args(if words.first() == Some(&"trace") {
-                        &["--output", "json"][..]
-                    } else {
-                        &[]
-                    })
-                    .stdin(Stdio::null())
-                    .stdout(Stdio::null())
-                    .stderr(Stdio::piped())
-                    .spawn()
-                    .context("cannot start the agent")?;
-                let stderr = agent.stderr.take().context("no standard error")?;
-                let mut said = String::new();
-                for line in BufReader::new(stderr).lines() {
-                    let line = line?;
-                    if line.starts_with("ready") {
-                        return Ok(Some(Self::Agent(agent)));
-                    }
-                    said.push_str(&line);
+                let mut command = agent::command(*words);
+                if words.first() == Some(&"trace") {
+                    command.args(["--output", "json"]);
                 }
-                agent.wait()?;
-                if said.contains("--hooks function cannot be had") {
-                    Ok(None)
-                } else {
-                    bail!("the agent does not start: {said}")
+                let agent = Agent::start_to(&mut command, Stdio::null())?;
+                match agent.ready() {
+                    Ok(()) => Ok(Some(Self::Agent(agent))),
+                    Err(_) if agent.stderr.text().contains(REFUSED) => Ok(None),
+                    Err(error) => Err(error.context("the agent does not start")),
                 }
             }
         }
@@ -197,10 +189,8 @@ impl Attached {
         match self {
             Self::Nothing => {}
             Self::Programs(object) => drop(object),
-            Self::Agent(mut agent) => {
-                let pid = rustix::process::Pid::from_child(&agent);
-                kill_process(pid, Signal::INT)?;
-                ensure!(agent.wait()?.success(), "the agent failed");
+            Self::Agent(agent) => {
+                agent.terminate()?;
             }
         }
         Ok(())

@@ -6,13 +6,13 @@ use anyhow::{Context as _, Result, ensure};
 use libc::EAGAIN;
 
 use crate::support::{
-    observer::{Command, Observer},
+    attempt::Attempt,
     blocking::FullListener,
     case::{Case, Seen},
+    observer::{Command, Observer},
     option::limit_waiting,
     scratch::{Scratch, await_mark, mark},
     sockaddr::loopback,
-    attempt::Attempt,
     stage::Stage,
     syscall::{udp, unix_stream},
 };

@@ -6,10 +6,10 @@ use anyhow::{Result, ensure};
 use libc::CLONE_NEWPID;
 
 use crate::support::{
+    attempt::Attempt,
     case::Case,
     child::{self, fork, in_thread, succeed},
     sockaddr::{inet, loopback},
-    attempt::Attempt,
     stage::Stage,
     syscall::udp,
     truth::Caller,
@@ -23,7 +23,8 @@ pub(crate) const CASES: &[Case] = &[
     Case::exact(
         "ids_of_a_nested_pid_namespace_are_the_initial_ones",
         nested_pids,
-    ).also_by_functions(),
+    )
+    .also_by_functions(),
     Case::exact("children_of_exec_are_followed", executed).also_by_functions(),
 ];
 

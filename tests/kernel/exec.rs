@@ -13,7 +13,9 @@ pub(crate) const CASES: &[Case] = &[
         "exec_in_another_thread_is_followed",
         followed,
         another_thread,
-    ).also_by_functions().brief(),
+    )
+    .also_by_functions()
+    .brief(),
     Case::exact("failed_exec_changes_nothing", failed).also_by_functions(),
 ];
 

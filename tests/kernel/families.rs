@@ -5,9 +5,9 @@ use libc::{EAFNOSUPPORT, EBADF};
 use serde_json::json;
 
 use crate::support::{
+    attempt::Attempt,
     case::Case,
     sockaddr::Sockaddr,
-    attempt::Attempt,
     stage::Stage,
     syscall::{socket, tcp, udp},
 };

@@ -8,13 +8,13 @@ use rustix::{process::Uid, thread::set_thread_res_uid};
 use serde_json::Value;
 
 use crate::support::{
-    observer::{Command, Observer},
+    attempt::Attempt,
     case::Case,
     child::{fork, in_thread, succeed},
     memory::Pages,
+    observer::{Command, Observer},
     scratch::{Scratch, await_mark, mark},
     sockaddr::{Sockaddr, inet6, loopback, unix, unix_unnamed, unspec},
-    attempt::Attempt,
     stage::Stage,
     syscall::{register, socket, tcp, udp, unix_stream},
     truth::Call,

@@ -7,11 +7,11 @@ use libc::EBADF;
 use rustix::thread::gettid;
 
 use crate::support::{
-    observer::{Command, Observer},
     case::Case,
     child::join,
     feature::may_miss,
     observation::Observation,
+    observer::{Command, Observer},
     scratch::{Scratch, await_mark, mark},
     sockaddr::inet,
     stage::Stage,

@@ -4,11 +4,11 @@ use anyhow::{Result, ensure};
 use rustix::{process::Uid, thread::set_thread_res_uid};
 
 use crate::support::{
-    observer::{Command, Observer},
     case::Case,
     child::{fork, succeed},
     compare,
     observation::Observation,
+    observer::{Command, Observer},
     scratch::{Scratch, await_mark, mark},
     sockaddr::loopback,
     stage::Stage,
@@ -62,7 +62,7 @@ fn assert_exact_among_others(observation: &Observation) -> Result<()> {
             events.push(event);
         }
     }
-    compare::exact(&observation.truth, events, observation.missed())
+    compare::exact(&observation.truth, events, &observation.missed_calls)
 }
 
 fn trace(case: &Case) -> Result<()> {
@@ -82,7 +82,7 @@ fn several(case: &Case) -> Result<()> {
     let user = (1_000_000 + std::process::id()).to_string();
     let options = ["--uid", &user];
     let trace = |name| Observer::start(&scratch, &Command::trace(&options).named(name));
-    let (mut one, mut two) = (trace("one")?, trace("two")?);
+    let (one, two) = (trace("one")?, trace("two")?);
     one.ready()?;
     two.ready()?;
     let run = Command::run(&[], case.command(&scratch, &user)?);

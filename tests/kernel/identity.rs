@@ -10,11 +10,11 @@ use rustix::{
 };
 
 use crate::support::{
+    attempt::Attempt,
     case::Case,
     child::{fork, in_thread, succeed},
     namespace::unshare,
     sockaddr::loopback,
-    attempt::Attempt,
     stage::Stage,
     syscall::udp,
     truth::Caller,

@@ -9,13 +9,13 @@ use libc::{
 };
 
 use crate::support::{
+    attempt::{Attempt, Settlement},
     case::Case,
     child::{fork, succeed_all},
     feature::IO_URING_REFUSED,
     network::{SILENT, route_to_silence},
     ring::{Ring, attempt, connect, connect_registered},
     sockaddr::{Sockaddr, inet, loopback, unix_abstract},
-    attempt::{Attempt, Settlement},
     stage::Stage,
     syscall::{socket, tcp, udp, unix_stream},
     wait,
@@ -70,7 +70,8 @@ pub(crate) const CASES: &[Case] = &[
             Ok(())
         },
         established_and_refused,
-    ).brief(),
+    )
+    .brief(),
 ];
 
 fn listener() -> Result<(TcpListener, Sockaddr)> {

@@ -6,9 +6,9 @@ use anyhow::Result;
 use libc::{EBADF, EINVAL};
 
 use crate::support::{
+    attempt::Attempt,
     case::Case,
     sockaddr::{Sockaddr, loopback, unix_exactly, unix_unnamed},
-    attempt::Attempt,
     stage::Stage,
     syscall::{register, tcp, udp, unix_stream},
 };

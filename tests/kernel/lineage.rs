@@ -3,9 +3,9 @@
 use anyhow::{Result, ensure};
 
 use crate::support::{
-    observer::{Command, Observer},
     case::Case,
     child::{fork, succeed},
+    observer::{Command, Observer},
     scratch::{Scratch, await_mark, mark},
     sockaddr::loopback,
     stage::Stage,
@@ -17,7 +17,8 @@ pub(crate) const CASES: &[Case] = &[Case::new(
     "run_reports_descendants_and_nobody_else",
     nobody_else,
     neighbours,
-).brief()];
+)
+.brief()];
 
 /// One program, observed or not.
 fn neighbours(stage: &Stage) -> Result<()> {

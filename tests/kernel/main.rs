@@ -111,7 +111,9 @@ fn main() -> ExitCode {
     // The tests' own arguments begin with an option or a filter; a filter stands alone.
     let played = match &words[..] {
         [first, name, rest @ ..] if first == WORKLOAD => Some((name, play(name, rest))),
-        [first, directory] if first == PLAYERS => Some((directory, shared::play(directory.as_ref()))),
+        [first, directory] if first == PLAYERS => {
+            Some((directory, shared::play(directory.as_ref())))
+        }
         _ => None,
     };
     if let Some((what, played)) = played {

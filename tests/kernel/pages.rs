@@ -9,10 +9,10 @@ use anyhow::Result;
 use libc::{EAFNOSUPPORT, EBADF, EFAULT, EINVAL};
 
 use crate::support::{
+    attempt::Attempt,
     case::Case,
     memory::{Pages, page_size},
     sockaddr::{Sockaddr, inet, loopback, unspec},
-    attempt::Attempt,
     stage::Stage,
     syscall::{register, udp},
 };
@@ -22,7 +22,8 @@ pub(crate) const CASES: &[Case] = &[
     Case::exact(
         "cold_page_that_the_kernel_never_read_shows_no_address",
         never_read,
-    ).also_by_functions(),
+    )
+    .also_by_functions(),
     Case::exact("address_may_end_at_an_unmapped_page", at_the_end).also_by_functions(),
 ];
 

@@ -6,10 +6,10 @@ use anyhow::Result;
 use libc::{EBADF, EFAULT, ENOTSOCK};
 
 use crate::support::{
+    attempt::Attempt,
     case::Case,
     memory::{Access, Pages, page_size},
     sockaddr::loopback,
-    attempt::Attempt,
     stage::Stage,
     syscall::{register, udp},
 };

@@ -9,10 +9,10 @@ use std::{
 use anyhow::{Context as _, Result, ensure};
 
 use crate::support::{
+    attempt::Attempt,
     case::Case,
     feature::FUNCTIONS,
     sockaddr::loopback,
-    attempt::Attempt,
     stage::Stage,
     syscall::{peer, udp},
     truth::Caller,
@@ -20,7 +20,9 @@ use crate::support::{
 
 /// Alone, as a kernel that preempts programs (7.0) skips them where several tasks connect at once.
 pub(crate) const CASES: &[Case] = &[
-    Case::exact("rewritten_address_is_the_kernels", rewrite).also_by_functions().brief()
+    Case::exact("rewritten_address_is_the_kernels", rewrite)
+        .also_by_functions()
+        .brief()
         .needs(&FUNCTIONS)
         .alone(),
     Case::new(
@@ -41,7 +43,8 @@ pub(crate) const CASES: &[Case] = &[
             Ok(())
         },
         rewrite,
-    ).brief()
+    )
+    .brief()
     .alone(),
 ];
 

@@ -10,6 +10,7 @@ use libc::{SECCOMP_RET_KILL_PROCESS, SECCOMP_RET_KILL_THREAD, SECCOMP_RET_TRAP};
 use rustix::process::{WaitOptions, waitpid};
 
 use crate::support::{
+    attempt::{Attempt, Outcome},
     case::Case,
     child::fork,
     feature::{REGISTERS, SECCOMP_KILL},
@@ -17,7 +18,6 @@ use crate::support::{
     processor::set_result,
     seccomp::{answer_by_length, errno},
     sockaddr::{Sockaddr, inet, loopback, unix},
-    attempt::{Attempt, Outcome},
     stage::Stage,
     syscall::{register, udp},
     truth::Caller,

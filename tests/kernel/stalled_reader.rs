@@ -7,9 +7,9 @@ use anyhow::{Result, ensure};
 
 use super::flood::{MADE, assert_accounted, flood};
 use crate::support::{
-    observer::{Command, Observer, Sink},
     case::Case,
     observation::Observation,
+    observer::{Command, Observer, Sink},
     scratch::{Scratch, await_mark},
 };
 

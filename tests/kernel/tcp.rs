@@ -14,7 +14,9 @@ use crate::support::{
 };
 
 pub(crate) const CASES: &[Case] = &[
-    Case::exact("tcp_success_and_failure", blocking).also_by_functions().brief(),
+    Case::exact("tcp_success_and_failure", blocking)
+        .also_by_functions()
+        .brief(),
     Case::exact("tcp_not_blocking", not_blocking).also_by_functions(),
 ];
 

@@ -7,10 +7,10 @@ use libc::EBADF;
 use rustix::{process::Pid, thread::gettid};
 
 use crate::support::{
+    attempt::Attempt,
     case::Case,
     child::{in_thread, join, state},
     sockaddr::{inet, loopback, unix_abstract},
-    attempt::Attempt,
     stage::Stage,
     syscall::{udp, unix_stream},
     wait,

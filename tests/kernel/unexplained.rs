@@ -6,9 +6,9 @@ use anyhow::{Result, ensure};
 use libc::{ECONNREFUSED, MSG_FASTOPEN};
 
 use crate::support::{
+    attempt::Settlement,
     case::Case,
     sockaddr::{Sockaddr, loopback},
-    attempt::Settlement,
     stage::Stage,
     syscall::{self, tcp},
 };

@@ -3,8 +3,8 @@
 use anyhow::{Result, ensure};
 
 use crate::{
-    agent::{Agent, Metrics},
     prometheus::Prometheus,
+    scrape::{Metrics, export, memory_kib, metrics, whole},
     support::{scratch::Scratch, truth::escape, wait},
     workload::{self, HOSTILE, HOSTILE_EACH, NAMES, PORTS},
 };
@@ -38,7 +38,6 @@ fn assert_capped(metrics: &Metrics, made: u64) -> Result<()> {
 }
 
 fn assert_flat(uid: u32, label: &str, play: &str, made: u64) -> Result<()> {
-    let scratch = Scratch::new()?;
     let options = ["--label", label, "--max-series", "500"];
     let agent = export(uid, &options)?;
     metrics()?;
@@ -51,7 +50,7 @@ fn assert_flat(uid: u32, label: &str, play: &str, made: u64) -> Result<()> {
         "memory was {before} KiB, and is {after} KiB"
     );
     eprintln!("{play}: memory {before} KiB before, at most {after} KiB after {made} calls");
-    agent.end_by(Signal::TERM)?;
+    agent.terminate()?;
     Ok(())
 }
 
@@ -78,7 +77,7 @@ pub(crate) fn hostile() -> Result<()> {
             labels.get("process") == Some(&name) && labels.get("peer_address") == Some(&path)
         });
         ensure!(
-            found.is_some_and(|&(_, count)| crate::scrape::whole(count) == HOSTILE_EACH),
+            found.is_some_and(|&(_, count)| whole(count) == HOSTILE_EACH),
             "no {name} to {path} in {counted:?}"
         );
     }
@@ -86,10 +85,10 @@ pub(crate) fn hostile() -> Result<()> {
     let total = prometheus.query("sum(connect_observer_connects_total)")?;
     let made = HOSTILE_EACH * HOSTILE.len() as u64;
     ensure!(
-        matches!(total[..], [(_, total)] if crate::scrape::whole(total) == made),
+        matches!(total[..], [(_, total)] if whole(total) == made),
         "{total:?}"
     );
-    agent.end_by(Signal::TERM)?;
+    agent.terminate()?;
     Ok(())
 }
 
@@ -105,7 +104,6 @@ fn shown(bytes: &[u8]) -> String {
 
 pub(crate) fn ttl() -> Result<()> {
     const UID: u32 = 61_014;
-    let scratch = Scratch::new()?;
     let options = ["--label", "process", "--series-ttl", "0.5"];
     let agent = export(UID, &options)?;
     for _ in 0..2 {
@@ -118,14 +116,13 @@ pub(crate) fn ttl() -> Result<()> {
     }
     let total = metrics()?.sum("connect_observer_connects_total", &[]);
     ensure!(total == 2, "{total} in total");
-    agent.end_by(Signal::TERM)?;
+    agent.terminate()?;
     Ok(())
 }
 
 /// Whoever scrapes connects to the agent: no series for that, but a count.
 pub(crate) fn own_port() -> Result<()> {
     const UID: u32 = 61_015;
-    let scratch = Scratch::new()?;
     let agent = export(UID, &["--label", "peer-port"])?;
     workload::run("own_port", UID)?;
     let metrics = metrics()?;
@@ -133,6 +130,6 @@ pub(crate) fn own_port() -> Result<()> {
     ensure!(labelled == 2, "{labelled} by label");
     let total = metrics.sum("connect_observer_connects_total", &[]);
     ensure!(total == 7, "{total} in total");
-    agent.end_by(Signal::TERM)?;
+    agent.terminate()?;
     Ok(())
 }

@@ -9,10 +9,9 @@ use std::{
 use anyhow::{Context as _, Result, ensure};
 
 use crate::{
-    agent::{ADDRESS, Agent},
     http,
-    support::scratch::Scratch,
-    support::tool::PROMTOOL,
+    scrape::{ADDRESS, export},
+    support::{scratch::Scratch, tool::PROMTOOL},
     workload,
 };
 
@@ -53,6 +52,6 @@ pub(crate) fn check() -> Result<()> {
     let text = http::get(ADDRESS, "/metrics", &[])?.body;
     let said = run(scratch.path(), &["check", "metrics"], &text)?;
     ensure!(said.is_empty(), "promtool says: {said}");
-    agent.end_by(Signal::TERM)?;
+    agent.terminate()?;
     Ok(())
 }

@@ -3,22 +3,20 @@
 use std::{
     io::{Read as _, Write as _},
     net::{TcpListener, TcpStream},
-    process::Command,
     time::{Duration, Instant},
 };
 
 use anyhow::{Context as _, Result, ensure};
 
 use crate::{
-    agent::{self, ADDRESS, Agent},
     http,
-    support::{scratch::Scratch, wait},
+    scrape::{ADDRESS, export, memory_kib, metrics},
+    support::{agent, scratch::Scratch, wait},
     workload,
 };
 
 pub(crate) fn formats() -> Result<()> {
     const UID: u32 = 61_031;
-    let scratch = Scratch::new()?;
     let agent = export(UID, &[])?;
     workload::run("one", UID)?;
     let openmetrics = "Accept: application/openmetrics-text;version=1.0.0,text/plain;q=0.5";
@@ -54,12 +52,11 @@ pub(crate) fn formats() -> Result<()> {
         bytes.windows(head.len()).any(|window| window == head),
         "no protobuf"
     );
-    agent.end_by(Signal::TERM)?;
+    agent.terminate()?;
     Ok(())
 }
 
 pub(crate) fn pages() -> Result<()> {
-    let scratch = Scratch::new()?;
     let agent = export(61_032, &[])?;
     for (target, status, beginning) in [
         ("/healthz", 200, "ok\n"),
@@ -74,7 +71,7 @@ pub(crate) fn pages() -> Result<()> {
             answer.body
         );
     }
-    agent.end_by(Signal::TERM)?;
+    agent.terminate()?;
     Ok(())
 }
 
@@ -130,12 +127,11 @@ pub(crate) fn slow_clients() -> Result<()> {
         "memory was {before} KiB, and is {after} KiB"
     );
     drop(clients);
-    agent.end_by(Signal::TERM)?;
+    agent.terminate()?;
     Ok(())
 }
 
 pub(crate) fn large_headers() -> Result<()> {
-    let scratch = Scratch::new()?;
     let agent = export(61_034, &[])?;
     for header in [
         format!("X-Large: {}\r\n", "x".repeat(64 << 10)),
@@ -149,15 +145,15 @@ pub(crate) fn large_headers() -> Result<()> {
         ensure!(!answer.contains(" 200 "), "{answer}");
     }
     metrics()?;
-    agent.end_by(Signal::TERM)?;
+    agent.terminate()?;
     Ok(())
 }
 
 /// What it says and returns where it cannot listen.
 fn refused(words: &[&str]) -> Result<String> {
-    let output = Command::new(agent::path()).args(words).output()?;
-    ensure!(output.status.code() == Some(1), "{:?}", output.status);
-    let said = String::from_utf8(output.stderr)?;
+    let ended = agent::run(words)?;
+    ensure!(ended.code() == 1, "{:?}", ended.status);
+    let said = ended.stderr;
     ensure!(said.lines().count() == 1, "{said}");
     Ok(said)
 }
@@ -190,7 +186,6 @@ pub(crate) fn no_address() -> Result<()> {
 }
 
 pub(crate) fn idle_at_end() -> Result<()> {
-    let scratch = Scratch::new()?;
     let agent = export(61_037, &[])?;
     let mut kept = TcpStream::connect(ADDRESS)?;
     kept.write_all(b"GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n")?;
@@ -201,7 +196,7 @@ pub(crate) fn idle_at_end() -> Result<()> {
     let mut half = TcpStream::connect(ADDRESS)?;
     half.write_all(b"GET /met")?;
     let start = Instant::now();
-    agent.end_by(Signal::TERM)?;
+    agent.terminate()?;
     // Two seconds for the drain, and the hooks are taken away.
     ensure!(
         start.elapsed() < Duration::from_secs(20),

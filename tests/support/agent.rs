@@ -212,13 +212,13 @@ impl Agent {
         Ok(ended)
     }
 
-    /// Ends it by a signal, which must lead to a success.
+    /// Ends it as systemd does, which must lead to a success.
     ///
     /// # Errors
     ///
     /// As [`Self::succeed`].
-    pub(crate) fn end_by(self, signal: Signal) -> Result<Ended> {
-        self.signal(signal)?;
+    pub(crate) fn terminate(self) -> Result<Ended> {
+        self.signal(Signal::TERM)?;
         self.succeed()
     }
 }

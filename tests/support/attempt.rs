@@ -3,7 +3,7 @@
 use std::{
     net::SocketAddr,
     os::fd::AsRawFd,
-    time::{Instant, SystemTime, UNIX_EPOCH},
+    time::{Instant, SystemTime},
 };
 
 use serde_json::{Map, Value};
@@ -55,7 +55,7 @@ impl<'a> Attempt<'a> {
     }
 
     /// Whole registers, and an address that nobody can read.
-    pub(crate) fn unreadable(fd: u64, pointer: u64, addrlen: u64) -> Self {
+    pub(crate) const fn unreadable(fd: u64, pointer: u64, addrlen: u64) -> Self {
         Self {
             fd,
             pointer,
@@ -81,7 +81,7 @@ impl<'a> Attempt<'a> {
         }
     }
 
-    pub(crate) fn in_cgroup(self, id: u64) -> Self {
+    pub(crate) const fn in_cgroup(self, id: u64) -> Self {
         Self {
             cgroup: Some(id),
             ..self
@@ -89,7 +89,7 @@ impl<'a> Attempt<'a> {
     }
 
     /// The kernel restarts it so often before it returns.
-    pub(crate) fn restarted(self, times: u32) -> Self {
+    pub(crate) const fn restarted(self, times: u32) -> Self {
         Self {
             restarts: times,
             ..self
@@ -97,7 +97,7 @@ impl<'a> Attempt<'a> {
     }
 
     /// The thread ends before the call returns.
-    pub(crate) fn killed(self) -> Self {
+    pub(crate) const fn killed(self) -> Self {
         Self {
             killed: true,
             ..self
@@ -105,12 +105,12 @@ impl<'a> Attempt<'a> {
     }
 
     /// Made in another way.
-    pub(crate) fn via(self, via: &'static str) -> Self {
+    pub(crate) const fn via(self, via: &'static str) -> Self {
         Self { via, ..self }
     }
 
     /// With a descriptor that nobody can know.
-    pub(crate) fn without_fd(self) -> Self {
+    pub(crate) const fn without_fd(self) -> Self {
         Self {
             shown_fd: None,
             ..self
@@ -131,7 +131,7 @@ impl<'a> Attempt<'a> {
     }
 
     /// Not in memory at entry, so read when the call returns.
-    pub(crate) fn read_at_exit(self) -> Self {
+    pub(crate) const fn read_at_exit(self) -> Self {
         Self {
             source: Some("exit"),
             ..self
@@ -139,7 +139,7 @@ impl<'a> Attempt<'a> {
     }
 
     /// Never in memory while the kernel looks.
-    pub(crate) fn unread(self) -> Self {
+    pub(crate) const fn unread(self) -> Self {
         Self {
             source: None,
             shown: None,

@@ -12,7 +12,7 @@ use anyhow::{Context as _, Result};
 use libtest_mimic::Trial;
 
 use super::{
-    feature::{FUNCTIONS, Feature, may_miss},
+    feature::{FUNCTIONS, Feature},
     hook::{Hook, Returns},
     observation::Observation,
     observer::{Command, Observer},
@@ -238,12 +238,9 @@ impl Case {
     }
 
     /// Whether its agent may observe other programs too, and with the kernel's own hook beside it.
-    ///
-    /// Where the kernel may skip our programs, what it has skipped could not be told from what it has
-    /// skipped of another case.
-    pub(crate) fn shares(&self) -> Option<bool> {
+    pub(crate) const fn shares(&self) -> Option<bool> {
         match self.test {
-            Test::OfSeen { hooked, .. } if !self.alone && !may_miss() => Some(hooked),
+            Test::OfSeen { hooked, .. } if !self.alone => Some(hooked),
             _ => None,
         }
     }

@@ -5,6 +5,8 @@
 //! its calls as it saw them ([`truth`]). The test then compares: the events must be exactly those calls
 //! ([`observer`], [`observation`], [`compare`]).
 
+#![expect(dead_code, reason = "each suite uses a part of it")]
+
 pub(crate) mod agent;
 pub(crate) mod attempt;
 pub(crate) mod blocking;
@@ -22,10 +24,10 @@ pub(crate) mod network;
 pub(crate) mod observation;
 pub(crate) mod observer;
 pub(crate) mod option;
+pub(crate) mod process;
 #[cfg_attr(target_arch = "aarch64", path = "processor/aarch64.rs")]
 #[cfg_attr(target_arch = "x86_64", path = "processor/x86_64.rs")]
 pub(crate) mod processor;
-pub(crate) mod process;
 pub(crate) mod ring;
 pub(crate) mod scratch;
 pub(crate) mod seccomp;

@@ -9,7 +9,8 @@ use anyhow::{Context as _, Result, bail, ensure};
 use serde_json::{Map, Value};
 
 use super::{
-    compare, feature,
+    compare::{self, Missed},
+    feature,
     scratch::Scratch,
     truth::{self, Call},
 };
@@ -66,6 +67,9 @@ pub(crate) struct Observation {
     pub(crate) truth: Vec<Call>,
     /// What the agent has said on standard error.
     pub(crate) stderr: String,
+    /// Shared by all parts of one run.
+    pub(crate) missed_calls: Missed,
+    missed_outcomes: Missed,
 }
 
 impl Observation {
@@ -82,6 +86,8 @@ impl Observation {
             lost: BTreeMap::new(),
             truth,
             stderr: stderr.to_owned(),
+            missed_calls: Missed::default(),
+            missed_outcomes: Missed::default(),
         };
         let mut notices = Vec::new();
         ensure!(events.ends_with('\n'), "the last line has no end");
@@ -116,6 +122,8 @@ impl Observation {
             .get("unsettled")
             .and_then(Value::as_u64)
             .context("the stop notice does not say what is unsettled")?;
+        observation.missed_calls = Missed::new(observation.missed());
+        observation.missed_outcomes = Missed::new(observation.missed());
         observation.check_ids()?;
         observation.check_totals(stop, stderr)?;
         Ok(observation)
@@ -133,6 +141,8 @@ impl Observation {
             lost: self.lost.clone(),
             truth,
             stderr: self.stderr.clone(),
+            missed_calls: self.missed_calls.clone(),
+            missed_outcomes: self.missed_outcomes.clone(),
         })
     }
 
@@ -150,21 +160,21 @@ impl Observation {
     /// The events are exactly the calls, and nothing was lost.
     pub(crate) fn assert_exact(&self) -> Result<()> {
         self.assert_nothing_lost()?;
-        compare::exact(&self.truth, &self.connects, self.missed())?;
+        compare::exact(&self.truth, &self.connects, &self.missed_calls)?;
         self.check_attempts()
     }
 
     /// The same, and the outcomes are exactly those that the program knows of.
     pub(crate) fn assert_outcomes(&self) -> Result<()> {
         self.assert_exact()?;
-        compare::outcomes(&self.true_outcomes, &self.outcomes, self.missed())
+        compare::outcomes(&self.true_outcomes, &self.outcomes, &self.missed_outcomes)
     }
 
     /// There is no call, and just these outcomes.
     #[cfg(target_arch = "x86_64")]
     pub(crate) fn assert_only_outcomes(&self) -> Result<()> {
         ensure!(self.connects.is_empty(), "{:?}", self.connects);
-        compare::outcomes(&self.true_outcomes, &self.outcomes, self.missed())
+        compare::outcomes(&self.true_outcomes, &self.outcomes, &self.missed_outcomes)
     }
 
     /// Every attempt that a call has left unsettled has one outcome, or is unsettled at the end; and
@@ -227,7 +237,7 @@ impl Observation {
         self.assert_nothing_lost()?;
         let (wanted, rest): (Vec<_>, Vec<_>) = self.truth.iter().partition(|call| asked(call));
         ensure!(!rest.is_empty(), "the program made no call to leave out");
-        compare::exact(wanted, &self.connects, self.missed())
+        compare::exact(wanted, &self.connects, &self.missed_calls)
     }
 
     pub(crate) fn assert_nothing_lost(&self) -> Result<()> {
@@ -240,7 +250,7 @@ impl Observation {
     }
 
     /// How many calls and outcomes the agent says that it may have missed, where that cannot be helped.
-    pub(crate) fn missed(&self) -> u64 {
+    fn missed(&self) -> u64 {
         if !feature::may_miss() {
             return 0;
         }

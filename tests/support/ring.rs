@@ -14,8 +14,8 @@ use io_uring::{
 };
 
 use super::{
-    sockaddr::Sockaddr,
     attempt::{Attempt, Outcome},
+    sockaddr::Sockaddr,
     stage::Stage,
     truth::Caller,
     wait,

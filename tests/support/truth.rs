@@ -39,6 +39,9 @@ pub(crate) struct Call {
     pub(crate) window: Option<Window>,
 }
 
+/// What became of an attempt: each key of an outcome that the application can know.
+pub(crate) type Outcome = Map<String, Value>;
+
 /// Between which moments the kernel must have seen a call begin and end, `CLOCK_MONOTONIC` in ns.
 #[derive(Clone, Copy, Debug, Serialize, Deserialize)]
 pub(crate) struct Window {
@@ -75,7 +78,7 @@ impl Truth {
         append(&self.calls, call)
     }
 
-    pub(crate) fn outcome(&self, keys: &Map<String, Value>) -> Result<()> {
+    pub(crate) fn outcome(&self, keys: &Outcome) -> Result<()> {
         append(&self.outcomes, keys)
     }
 }
@@ -101,7 +104,7 @@ fn append(mut file: &File, what: &impl Serialize) -> Result<()> {
 /// # Errors
 ///
 /// If it is not understood.
-pub(crate) fn read(directory: &Path) -> Result<(Vec<Call>, Vec<Map<String, Value>>)> {
+pub(crate) fn read(directory: &Path) -> Result<(Vec<Call>, Vec<Outcome>)> {
     fn lines<T: DeserializeOwned>(path: &Path) -> Result<Vec<T>> {
         let text = match fs::read_to_string(path) {
             Err(error) if error.kind() == ErrorKind::NotFound => String::new(),

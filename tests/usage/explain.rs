@@ -1,26 +1,19 @@
 //! `explain`: an errno of connect, in words.
 
-#![expect(clippy::expect_used, reason = "a test stops at what it did not expect")]
+use std::io::pipe;
 
-use std::process::{Command, Output, Stdio};
+use crate::support::agent::{self, Agent, Ended};
 
-use crate::{
-    agent::{self, Running},
-    workload::connecting,
-};
-
-fn explain(arguments: &[&str]) -> Output {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_connect-observer"));
-    command.arg("explain").args(arguments);
-    command.output().expect("the binary runs")
+fn explain(arguments: &[&str]) -> Ended {
+    agent::run([&["explain"], arguments].concat()).unwrap()
 }
 
 /// Standard output of a run that succeeds and has nothing to complain about.
 fn page(arguments: &[&str]) -> String {
-    let output = explain(arguments);
-    assert!(output.status.success(), "{arguments:?}: {output:?}");
-    assert!(output.stderr.is_empty(), "{arguments:?}: {output:?}");
-    String::from_utf8(output.stdout).expect("the page is text")
+    let ended = explain(arguments);
+    assert!(ended.status.success(), "{arguments:?}: {:?}", ended.status);
+    assert_eq!(ended.stderr, "", "{arguments:?}");
+    ended.stdout
 }
 
 #[test]
@@ -67,10 +60,10 @@ fn unknown_is_wrong_usage_and_names_the_nearest() {
         ("41", "ELOOP (40)"),
         ("-9999", "ENOGRACE (531)"),
     ] {
-        let output = explain(&[typed]);
-        assert_eq!(output.status.code(), Some(2), "{output:?}");
-        assert!(output.stdout.is_empty(), "{output:?}");
-        let line = String::from_utf8(output.stderr).expect("the error is text");
+        let ended = explain(&[typed]);
+        assert_eq!(ended.code(), 2, "{typed}");
+        assert_eq!(ended.stdout, "", "{typed}");
+        let line = ended.stderr;
         assert_eq!(line.lines().count(), 1, "{line}");
         assert!(line.starts_with("error: no errno "), "{line}");
         assert!(line.contains(&format!("the nearest: {nearest}")), "{line}");
@@ -98,37 +91,11 @@ fn whole_table() {
 
 #[test]
 fn closed_pipe_is_success() {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_connect-observer"));
-    let mut child = command
-        .arg("explain")
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .spawn()
-        .expect("the binary runs");
+    let (reader, writer) = pipe().unwrap();
     // Whether the page is written before or after, it ends well.
-    drop(child.stdout.take());
-    let output = child.wait_with_output().expect("it ends");
-    assert!(output.status.success(), "{output:?}");
-    assert!(output.stderr.is_empty(), "{output:?}");
-}
-
-/// `--explain`: once per errno and process, not once per failure.
-#[test]
-fn under_a_failure_is_said_once() {
-    let mut command = agent::agent(["run", "--explain", "--"]);
-    command.args(connecting("tcp(1, 2); in_child(lambda: tcp(3))"));
-    let ended = Running::start(&mut command).end();
-    ended.assert_code(0);
-    let lines: Vec<_> = ended.stdout.lines().collect();
-    let [_, first, hint, second, third, again] = lines.as_slice() else {
-        panic!("{}", ended.stdout);
-    };
-    for (line, port) in [(first, 1), (second, 2), (third, 3)] {
-        assert!(line.ends_with(&format!(" 127.0.0.1:{port}")), "{line}");
-    }
-    // The child is a process of its own.
-    for line in [hint, again] {
-        let said = line.strip_prefix("  ECONNREFUSED: ").unwrap();
-        assert!(!said.is_empty());
-    }
+    let running = Agent::start_to(&mut agent::command(["explain"]), writer).unwrap();
+    drop(reader);
+    let ended = running.end().unwrap();
+    assert!(ended.status.success(), "{:?}", ended.status);
+    assert_eq!(ended.stderr, "");
 }

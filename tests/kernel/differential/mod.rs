@@ -18,10 +18,10 @@ use rustix::{
 };
 
 use crate::support::{
-    observer::{Command, Observer},
     case::Case,
     feature::PROGRAMS,
     namespace::{add_to_loopback, unshare},
+    observer::{Command, Observer},
     scratch::Scratch,
     stage::Stage,
     strace::{self, Calls},

@@ -12,12 +12,12 @@ use libc::{EINTR, SA_RESTART, SIGUSR1};
 use rustix::process::{Signal, WaitOptions, getpid, kill_process, waitpid};
 
 use crate::support::{
+    attempt::{Attempt, Outcome},
     blocking::FullListener,
     child::{await_blocked, fork, succeed},
     conformance::Proof,
     option,
     signal::{count, handle, send, send_counted},
-    attempt::{Attempt, Outcome},
     stage::Stage,
     syscall::unix_stream,
     truth::Caller,

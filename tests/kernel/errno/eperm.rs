@@ -5,10 +5,10 @@ use libc::EPERM;
 
 use super::{deaf, listener};
 use crate::support::{
+    attempt::Attempt,
     cgroup::Cgroup,
     conformance::Proof,
     seccomp,
-    attempt::Attempt,
     stage::Stage,
     syscall::{tcp, udp},
 };

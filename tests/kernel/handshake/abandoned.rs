@@ -16,12 +16,12 @@ use super::{begin, conclude, listener, unanswered};
 use crate::{
     interrupted::peer::Deaf,
     support::{
+        attempt::{Attempt, Outcome, Settlement},
         case::Case,
         child::{await_blocked, fork, succeed},
         network::{SILENT, route_to_silence},
         option,
         sockaddr::{inet, loopback, unspec},
-        attempt::{Attempt, Outcome, Settlement},
         stage::Stage,
         syscall::{await_peer, tcp},
         truth::Caller,

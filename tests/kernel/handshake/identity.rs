@@ -14,12 +14,12 @@ use super::{begin, conclude, listener, not_blocking, unanswered, wait};
 use crate::{
     interrupted::peer::Deaf,
     support::{
+        attempt::Settlement,
         case::{Case, Seen},
         child::{fork, in_thread, succeed},
         network::{SILENT, route_to_silence},
         observation::{Event, Observation},
         sockaddr::{inet, loopback, unspec},
-        attempt::Settlement,
         stage::Stage,
         truth::Caller,
     },

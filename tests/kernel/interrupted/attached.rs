@@ -1,6 +1,6 @@
 //! Hooks that come while a call is under way, which a signal interrupts afterwards.
 
-use anyhow::{Context as _, Result, ensure};
+use anyhow::{Result, ensure};
 use libc::{EINTR, SA_RESTART, SIGUSR1, SIGUSR2};
 
 use super::{
@@ -10,9 +10,9 @@ use super::{
     verdict::Verdict,
 };
 use crate::support::{
-    observer::{Command, Observer},
     case::Case,
     hook::Hook,
+    observer::{Command, Observer},
     scratch::{Scratch, await_mark, mark},
     sockaddr::loopback,
     stage::Stage,

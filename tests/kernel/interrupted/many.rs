@@ -18,9 +18,9 @@ use super::{
     verdict::Verdict,
 };
 use crate::support::{
-    observer::{Command, Observer},
     case::Case,
     hook::Hook,
+    observer::{Command, Observer},
     scratch::Scratch,
     sockaddr::loopback,
     stage::Stage,

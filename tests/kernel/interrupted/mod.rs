@@ -79,7 +79,8 @@ pub(crate) const CASES: &[Case] = &[
         "killed_says_so",
         killed::assert_one_cgroup,
         killed::by_signals,
-    ).also_by_functions()
+    )
+    .also_by_functions()
     .alone(),
     program(
         "killed_by_another_thread_says_so",
@@ -115,7 +116,8 @@ pub(crate) const CASES: &[Case] = &[
     program(
         "interrupted_while_its_handler_is_interrupted",
         nested::interrupted_in_the_handler,
-    ).also_by_functions(),
+    )
+    .also_by_functions(),
     program("interrupted_by_two_signals_at_once", nested::two_at_once),
     program(
         "interrupted_by_a_handler_that_forks",

@@ -20,10 +20,10 @@ use super::{
 };
 use crate::support::{
     agent,
-    observer::{Command, Observer},
     case::Case,
     hook::Hook,
     namespace::unshare,
+    observer::{Command, Observer},
     scratch::Scratch,
     stage::Stage,
     truth::{Caller, ERESTARTSYS},

@@ -7,7 +7,7 @@ use serde_json::{Map, Value};
 
 use crate::support::{
     case::{Case, Seen, with_own},
-    compare,
+    compare::{self, Missed},
     hook::{Hook, Returns},
     observation::{Event, Observation},
     observer::{Command, Observer},
@@ -130,7 +130,7 @@ impl Verdict {
             "{} calls are too deep, and lost are {counted:?}",
             lost.len()
         );
-        compare::exact(kept, connects, 0)?;
+        compare::exact(kept, connects, &Missed::default())?;
         self.assert_moments(|call| !is_lost(call))?;
         self.assert_every_return()
     }
