@@ -5,8 +5,8 @@ use std::{fmt::Write as _, fs};
 use anyhow::{Context as _, Result, ensure};
 
 use crate::{
+    suites::{Privilege, cargo_test},
     support::{process::stdout_of, root, say},
-    test::cargo_test,
 };
 
 #[derive(clap::Args)]
@@ -18,7 +18,7 @@ pub(crate) struct Args {
 
 /// Prints the table.
 pub(crate) fn run(args: &Args) -> Result<()> {
-    let mut cargo = cargo_test("bench")?;
+    let mut cargo = cargo_test("bench", Privilege::Root)?;
     cargo.args(["--package", "connect-user", "--bench", "cost"]);
     let table = stdout_of(&mut cargo)?;
     let table = table

@@ -9,6 +9,7 @@ mod machine;
 
 use std::{
     collections::{BTreeMap, btree_map::Entry},
+    path::PathBuf,
     process::ExitCode,
     sync::{
         Mutex, PoisonError,
@@ -21,7 +22,7 @@ use anyhow::{Result, ensure};
 
 use self::{
     initrd::Payload,
-    kernel::{MATRIX, Series},
+    kernel::{Kernel, MATRIX, Series},
     machine::Report,
 };
 use crate::{
@@ -56,7 +57,7 @@ pub(crate) struct Args {
     filter: Option<String>,
 }
 
-/// The tests' argument for a selection of them, which `tests/kernel/main.rs` makes.
+/// The tests' argument for a selection of them, which `tests/support/suite.rs` makes.
 const BRIEF: &str = "--brief";
 
 /// The tests' arguments for the selection that `cargo xtask test` runs.
@@ -82,7 +83,7 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode> {
     if args.brief {
         arguments.extend(brief());
     }
-    let tested = test(&series, &arguments)?;
+    let tested = Machines::build(&series, &arguments)?.run();
     for report in &tested.reports {
         let Report {
             series,
@@ -134,68 +135,88 @@ impl Tested {
     }
 }
 
-/// Runs the tests on each of these kernels, as many at once as there are processors.
-pub(crate) fn test(series: &[&'static Series], arguments: &[String]) -> Result<Tested> {
-    let plain = ["--color".to_owned(), "never".to_owned()];
-    let arguments = [&plain, arguments].concat();
-    // Before the first boot, as apt and QEMU would disturb each other's output.
-    let mut built = BTreeMap::new();
-    let mut machines = Vec::new();
-    for series in series {
-        let tests = match built.entry(series.architecture) {
-            Entry::Occupied(tests) => tests.into_mut(),
-            Entry::Vacant(place) => {
-                let emulator = machine::package(series.architecture);
-                packages::ensure(&[BUSYBOX, emulator], "the VMs")?;
-                place.insert(build::static_tests(series.architecture)?)
-            }
-        };
-        let payload = Payload {
-            tests,
-            arguments: &arguments,
-        };
-        let dir = tests.agent.with_file_name("vm");
-        let kernel = series.ensure()?;
-        let initrd = initrd::write(&kernel, &payload, &dir)?;
-        machines.push((kernel, initrd));
+/// Machines that are ready to boot.
+pub(crate) struct Machines {
+    series: Vec<&'static Series>,
+    /// Each with its initrd.
+    machines: Vec<(Kernel, PathBuf)>,
+}
+
+impl Machines {
+    /// Builds everything that is needed to run the tests, with these arguments, on each of these
+    /// kernels.
+    ///
+    /// # Errors
+    ///
+    /// If something cannot be built or installed.
+    pub(crate) fn build(series: &[&'static Series], arguments: &[String]) -> Result<Self> {
+        let plain = ["--color".to_owned(), "never".to_owned()];
+        let arguments = [&plain, arguments].concat();
+        let mut built = BTreeMap::new();
+        let mut machines = Vec::new();
+        for series in series {
+            let tests = match built.entry(series.architecture) {
+                Entry::Occupied(tests) => tests.into_mut(),
+                Entry::Vacant(place) => {
+                    let emulator = machine::package(series.architecture);
+                    packages::ensure(&[BUSYBOX, emulator], "the VMs")?;
+                    place.insert(build::static_tests(series.architecture)?)
+                }
+            };
+            let payload = Payload {
+                tests,
+                arguments: &arguments,
+            };
+            let dir = tests.agent.with_file_name("vm");
+            let kernel = series.ensure()?;
+            let initrd = initrd::write(&kernel, &payload, &dir)?;
+            machines.push((kernel, initrd));
+        }
+        Ok(Self {
+            series: series.to_vec(),
+            machines,
+        })
     }
 
-    let names: Vec<_> = series.iter().map(|series| series.name).collect();
-    say(format_args!("testing on Linux {}", names.join(", ")));
-    let next = AtomicUsize::new(0);
-    let reports = Mutex::new(Vec::new());
-    let mut missing = 0;
-    let work = || {
+    /// Boots them, as many at once as there are processors, and runs the tests.
+    pub(crate) fn run(&self) -> Tested {
+        let names: Vec<_> = self.series.iter().map(|series| series.name).collect();
+        say(format_args!("testing on Linux {}", names.join(", ")));
+        let next = AtomicUsize::new(0);
+        let reports = Mutex::new(Vec::new());
         let mut missing = 0;
-        loop {
-            let number = next.fetch_add(1, Ordering::Relaxed);
-            let Some((kernel, initrd)) = machines.get(number) else {
-                return missing;
-            };
-            match machine::run(kernel, initrd) {
-                Ok(report) => {
-                    let mut reports = reports.lock().unwrap_or_else(PoisonError::into_inner);
-                    reports.push((number, report));
-                }
-                Err(error) => {
-                    say(format_args!("error: {error:#}"));
-                    missing += 1;
+        let work = || {
+            let mut missing = 0;
+            loop {
+                let number = next.fetch_add(1, Ordering::Relaxed);
+                let Some((kernel, initrd)) = self.machines.get(number) else {
+                    return missing;
+                };
+                match machine::run(kernel, initrd) {
+                    Ok(report) => {
+                        let mut reports = reports.lock().unwrap_or_else(PoisonError::into_inner);
+                        reports.push((number, report));
+                    }
+                    Err(error) => {
+                        say(format_args!("error: {error:#}"));
+                        missing += 1;
+                    }
                 }
             }
+        };
+        let at_once = thread::available_parallelism().map_or(1, usize::from);
+        thread::scope(|scope| {
+            let workers: Vec<_> = (0..at_once).map(|_| scope.spawn(work)).collect();
+            for worker in workers {
+                // A worker that panicked has not tested its kernel.
+                missing += worker.join().unwrap_or(1);
+            }
+        });
+        let mut reports = reports.into_inner().unwrap_or_else(PoisonError::into_inner);
+        reports.sort_by_key(|(number, _)| *number);
+        Tested {
+            reports: reports.into_iter().map(|(_, report)| report).collect(),
+            missing,
         }
-    };
-    let at_once = thread::available_parallelism().map_or(1, usize::from);
-    thread::scope(|scope| {
-        let workers: Vec<_> = (0..at_once).map(|_| scope.spawn(work)).collect();
-        for worker in workers {
-            // A worker that panicked has not tested its kernel.
-            missing += worker.join().unwrap_or(1);
-        }
-    });
-    let mut reports = reports.into_inner().unwrap_or_else(PoisonError::into_inner);
-    reports.sort_by_key(|(number, _)| *number);
-    Ok(Tested {
-        reports: reports.into_iter().map(|(_, report)| report).collect(),
-        missing,
-    })
+    }
 }
