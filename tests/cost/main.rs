@@ -1,4 +1,5 @@
-//! What the hooks cost: operations of a program, timed without hooks and with each set of them, in turns.
+//! What the hooks cost: operations of a program, timed without hooks and with each set of them, in turns;
+//! and what it costs the kernel's verifier to load them.
 //! `cargo xtask cost` runs it, as root, and makes docs/cost.md of what it prints.
 //!
 //! The machine may be noisy, and is at different speeds at different times. So what counts are ratios
@@ -16,6 +17,7 @@
 #![expect(clippy::print_stderr, reason = "how far it is")]
 
 use std::{
+    collections::BTreeSet,
     env,
     io::Write as _,
     net::UdpSocket,
@@ -24,10 +26,13 @@ use std::{
     time::{Duration, Instant},
 };
 
-use anyhow::{Context as _, Result, ensure};
+use anyhow::{Context as _, Result, bail, ensure};
 use aya::{Ebpf, programs::TracePoint};
 use io_uring::{IoUring, opcode};
-use support::agent::{self, Agent};
+use support::{
+    agent::{self, Agent},
+    verified::instructions,
+};
 
 #[path = "../support/mod.rs"]
 mod support;
@@ -76,6 +81,9 @@ const HOOKS: [(&str, Hooks); 8] = [
     ),
 ];
 
+/// Those of [`HOOKS`] whose programs' instructions are counted.
+const VERIFIED: [&str; 2] = ["trace", "export"];
+
 type Operation = (&'static str, fn() -> Result<f64>);
 
 const OPERATIONS: [Operation; 4] = [
@@ -86,6 +94,13 @@ const OPERATIONS: [Operation; 4] = [
 ];
 
 fn main() -> Result<()> {
+    ratios()?;
+    println!();
+    verified()
+}
+
+/// The first table: how much slower operations are.
+fn ratios() -> Result<()> {
     // cargo bench passes words of its own.
     let rounds = env::var("COST_ROUNDS").map_or(Ok(ROUNDS), |rounds| rounds.parse())?;
     // For each set of hooks and each operation, the ratio of every round; none where refused.
@@ -125,6 +140,46 @@ fn main() -> Result<()> {
     print!("| ns without hooks, here |");
     for mut times in times {
         print!(" {:.0} |", median(&mut times).context("nothing was timed")?);
+    }
+    println!();
+    Ok(())
+}
+
+/// The second table: how many instructions the verifier looks at to load each program.
+fn verified() -> Result<()> {
+    let mut names = BTreeSet::new();
+    let mut columns = Vec::new();
+    for (name, hooks) in &HOOKS {
+        if !VERIFIED.contains(name) {
+            continue;
+        }
+        let Some(Attached::Agent(agent)) = Attached::new(hooks)? else {
+            bail!("{name} is refused");
+        };
+        let counts = instructions(&agent);
+        agent.terminate()?;
+        let counts = counts?;
+        names.extend(counts.keys().cloned());
+        columns.push((name, counts));
+    }
+    print!("| program |");
+    for (name, _) in &columns {
+        print!(" `{name}` |");
+    }
+    println!("\n|---|{}", "---:|".repeat(columns.len()));
+    for name in names {
+        print!("| `{name}` |");
+        for (_, counts) in &columns {
+            match counts.get(&name) {
+                Some(count) => print!(" {count} |"),
+                None => print!(" – |"),
+            }
+        }
+        println!();
+    }
+    print!("| all |");
+    for (_, counts) in &columns {
+        print!(" {} |", counts.values().sum::<u64>());
     }
     println!();
     Ok(())

@@ -52,6 +52,7 @@ mod udp;
 mod unexplained;
 mod unix;
 mod unspec;
+mod verified;
 
 use std::{env, ffi::OsString, path::Path, process::ExitCode};
 
@@ -104,6 +105,7 @@ const CASES: &[&[Case]] = &[
     udp::CASES,
     unix::CASES,
     unspec::CASES,
+    verified::CASES,
 ];
 
 fn main() -> ExitCode {

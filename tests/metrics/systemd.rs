@@ -36,8 +36,10 @@ pub(crate) fn notify() -> Result<()> {
         let agent = Agent::start_to(command.envs(environment), Stdio::null())?;
         let first = told()?;
         ensure!(first == "READY=1", "{first}");
-        let said = agent.stderr.text();
-        ensure!(said.lines().any(|line| line.starts_with("ready")), "{said}");
+        // It says so to people first: it cannot do so while it is stopped.
+        agent.stop()?;
+        agent.ready()?;
+        agent.go_on()?;
         for _ in 0..3 {
             let next = told()?;
             ensure!(next == "WATCHDOG=1", "{next}");

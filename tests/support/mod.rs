@@ -41,4 +41,5 @@ pub(crate) mod suite;
 pub(crate) mod syscall;
 pub(crate) mod tool;
 pub(crate) mod truth;
+pub(crate) mod verified;
 pub(crate) mod wait;

@@ -245,3 +245,103 @@ impl<'ast> Visit<'ast> for Found {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::{collections::BTreeSet, env, fs, path::Path, process};
+
+    use anyhow::Result;
+
+    use super::{
+        super::modules::{FileId, Modules},
+        of,
+    };
+
+    /// Writes these files, and returns who imports whom.
+    fn imports(name: &str, files: &[(&str, &str)]) -> Result<BTreeSet<(String, String)>> {
+        let root = env::temp_dir().join(format!("connect-observer-{name}-{}", process::id()));
+        for (path, text) in files {
+            let path = root.join("src").join(path);
+            fs::create_dir_all(path.parent().unwrap_or(&root))?;
+            fs::write(path, text)?;
+        }
+        let modules = Modules::read(&root, "src", "house")?;
+        let name = |id: FileId| -> String {
+            let path = modules.files.get(id).map(|file| Path::new(&file.path));
+            let path = path.and_then(|path| path.strip_prefix("src").ok());
+            path.unwrap_or(Path::new("?")).display().to_string()
+        };
+        let imports = of(&modules);
+        fs::remove_dir_all(&root)?;
+        Ok(imports
+            .keys()
+            .map(|&(from, to)| (name(from), name(to)))
+            .collect())
+    }
+
+    fn pairs(pairs: &[(&str, &str)]) -> BTreeSet<(String, String)> {
+        let owned = |&(from, to): &(&str, &str)| (from.to_owned(), to.to_owned());
+        pairs.iter().map(owned).collect()
+    }
+
+    #[test]
+    fn an_import_is_a_use_or_a_path_to_an_item() -> Result<()> {
+        let found = imports(
+            "ways",
+            &[
+                (
+                    "main.rs",
+                    "mod by_use; mod by_path; mod by_alias; mod by_macro; mod folder; mod declared;
+                     fn main() { house::start(); }",
+                ),
+                ("lib.rs", "pub fn start() {}"),
+                (
+                    "by_use.rs",
+                    "use crate::folder::{self, inner::Item}; use std::fs;",
+                ),
+                (
+                    "by_path.rs",
+                    "fn f() -> super::folder::Item { crate::by_use::g() }",
+                ),
+                (
+                    "by_alias.rs",
+                    "use crate::folder::inner as known; fn f() { known::g() }",
+                ),
+                (
+                    "by_macro.rs",
+                    "fn f() { println!(\"{}\", [crate::by_path::f()]) }",
+                ),
+                ("folder/mod.rs", "mod inner; struct Item;"),
+                (
+                    "folder/inner.rs",
+                    "pub struct Item; #[cfg(test)] mod tests { use super::super::Item; }",
+                ),
+                ("declared.rs", ""),
+            ],
+        )?;
+        let expected = [
+            ("main.rs", "lib.rs"),
+            ("by_use.rs", "folder/inner.rs"),
+            ("by_path.rs", "folder/mod.rs"),
+            ("by_path.rs", "by_use.rs"),
+            ("by_alias.rs", "folder/inner.rs"),
+            ("by_macro.rs", "by_path.rs"),
+        ];
+        assert_eq!(found, pairs(&expected));
+        Ok(())
+    }
+
+    #[test]
+    fn a_parent_and_a_child_can_import_each_other() -> Result<()> {
+        let found = imports(
+            "parent",
+            &[
+                ("lib.rs", "mod child; struct Above; fn f() { child::g() }"),
+                ("child.rs", "use super::Above; pub fn g() {}"),
+            ],
+        )?;
+        let expected = [("lib.rs", "child.rs"), ("child.rs", "lib.rs")];
+        assert_eq!(found, pairs(&expected));
+        Ok(())
+    }
+}
