@@ -50,10 +50,6 @@ pub(crate) fn command_at<W: AsRef<OsStr>>(
 }
 
 /// Runs the agent with these words to its end.
-///
-/// # Errors
-///
-/// If it cannot be started, or does not end.
 pub(crate) fn run<W: AsRef<OsStr>>(words: impl IntoIterator<Item = W>) -> Result<Ended> {
     Agent::start(&mut command(words))?.end()
 }
@@ -67,10 +63,6 @@ pub(crate) struct Agent {
 
 impl Agent {
     /// Starts a command; both of its streams are read.
-    ///
-    /// # Errors
-    ///
-    /// If it cannot be started.
     pub(crate) fn start(command: &mut Command) -> Result<Self> {
         let mut process = Guard::spawn(command.stdout(Stdio::piped()).stderr(Stdio::piped()))?;
         let stdout = process.child().stdout.take().context("no output")?;
@@ -78,10 +70,6 @@ impl Agent {
     }
 
     /// Starts a command whose standard output goes where the test wants it.
-    ///
-    /// # Errors
-    ///
-    /// If it cannot be started.
     pub(crate) fn start_to(command: &mut Command, stdout: impl Into<Stdio>) -> Result<Self> {
         let process = Guard::spawn(command.stdout(stdout).stderr(Stdio::piped()))?;
         // The command holds the other end of a pipe, and would keep it open.
@@ -99,19 +87,11 @@ impl Agent {
     }
 
     /// Waits until it says that its hooks are live.
-    ///
-    /// # Errors
-    ///
-    /// If it ends before; the error has what it said.
     pub(crate) fn ready(&self) -> Result<()> {
         self.says("ready")
     }
 
     /// Waits until a line of its standard error begins like this.
-    ///
-    /// # Errors
-    ///
-    /// If it ends before; the error has what it said.
     pub(crate) fn says(&self, beginning: &str) -> Result<()> {
         let what = format!("line of the agent that begins \"{beginning}\"");
         let is_there = |text: &str| text.lines().any(|line| line.starts_with(beginning));
@@ -184,10 +164,6 @@ impl Agent {
     }
 
     /// Waits for its end, and for all that it wrote.
-    ///
-    /// # Errors
-    ///
-    /// If it does not end; the error has what it wrote.
     pub(crate) fn end(mut self) -> Result<Ended> {
         let status = self.process.await_end("the agent").with_context(|| {
             let (stdout, stderr) = (self.stdout.text(), self.stderr.text());
@@ -201,10 +177,6 @@ impl Agent {
     }
 
     /// Waits for its end, which must be a success.
-    ///
-    /// # Errors
-    ///
-    /// If it does not end, or fails; the error has what it said.
     pub(crate) fn succeed(self) -> Result<Ended> {
         let ended = self.end()?;
         let Ended { status, stderr, .. } = &ended;
@@ -213,10 +185,6 @@ impl Agent {
     }
 
     /// Ends it as systemd does, which must lead to a success.
-    ///
-    /// # Errors
-    ///
-    /// As [`Self::succeed`].
     pub(crate) fn terminate(self) -> Result<Ended> {
         self.signal(Signal::TERM)?;
         self.succeed()

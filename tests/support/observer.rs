@@ -66,18 +66,11 @@ pub(crate) struct Observer<'a> {
 
 impl<'a> Observer<'a> {
     /// Starts it with its events as JSON in a file.
-    ///
-    /// # Errors
-    ///
-    /// If it cannot be started.
     pub(crate) fn start(scratch: &'a Scratch, command: &Command) -> Result<Self> {
         let events = format!("{EVENTS}{}", command.name);
         Self::start_with(scratch, command, "json", Sink::File(events))
     }
 
-    /// # Errors
-    ///
-    /// If it cannot be started.
     pub(crate) fn start_with(
         scratch: &'a Scratch,
         command: &Command,
@@ -103,10 +96,6 @@ impl<'a> Observer<'a> {
     }
 
     /// Waits for its end, which must be a success, and reads what it has written.
-    ///
-    /// # Errors
-    ///
-    /// If it fails, or has written anything that no agent may write.
     pub(crate) fn end(self) -> Result<Observation> {
         let (scratch, name) = (self.scratch, self.name);
         let Ended { stderr, .. } = self.succeed()?;
@@ -115,20 +104,12 @@ impl<'a> Observer<'a> {
     }
 
     /// Asks it to end, and reads what it has written.
-    ///
-    /// # Errors
-    ///
-    /// As [`Self::end`].
     pub(crate) fn interrupt(self) -> Result<Observation> {
         self.signal(Signal::INT)?;
         self.end()
     }
 
     /// Waits for its end, which must be a success.
-    ///
-    /// # Errors
-    ///
-    /// If it fails.
     pub(crate) fn succeed(self) -> Result<Ended> {
         self.agent.succeed()
     }

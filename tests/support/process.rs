@@ -21,10 +21,6 @@ pub(crate) struct Guard(Child);
 
 impl Guard {
     /// Starts a process without standard input. It dies with the thread that has started it.
-    ///
-    /// # Errors
-    ///
-    /// If the program cannot be started.
     pub(crate) fn start(command: &mut Command) -> Result<Self> {
         command.stdin(Stdio::null());
         before_exec(command, die_with_parent);
@@ -32,10 +28,6 @@ impl Guard {
     }
 
     /// Starts a process as it has been prepared.
-    ///
-    /// # Errors
-    ///
-    /// If the program cannot be started.
     pub(crate) fn spawn(command: &mut Command) -> Result<Self> {
         let child = command
             .spawn()
@@ -61,10 +53,6 @@ impl Guard {
     }
 
     /// Waits for its end.
-    ///
-    /// # Errors
-    ///
-    /// If it still runs at the deadline, and then it is killed.
     pub(crate) fn end(mut self, what: &str) -> Result<ExitStatus> {
         self.await_end(what)
     }

@@ -22,6 +22,7 @@ use anyhow::{Context as _, Result, anyhow, ensure};
 use super::{
     case::{Case, Hooks, Seen, WORKLOAD, on_the_machine},
     child::join,
+    feature,
     hook::{Hook, Returns},
     observation::{Event, Observation},
     observer::{Command, Observer},
@@ -71,10 +72,6 @@ impl Group {
     }
 
     /// What was seen of a case's program. Waits until all programs have ended.
-    ///
-    /// # Errors
-    ///
-    /// If the program has failed, or the agent.
     pub(crate) fn seen(&self, case: &Case) -> Result<Seen> {
         let found = self.found().as_ref().map_err(|error| {
             let count = self.cast.len();
@@ -188,10 +185,6 @@ fn succeeded(directory: &Path) -> Result<()> {
 }
 
 /// Plays every program of the cast in a directory.
-///
-/// # Errors
-///
-/// If one of them cannot be started. What becomes of it stands in its own directory.
 pub(crate) fn play(directory: &Path) -> Result<()> {
     let cast = fs::read_to_string(directory.join(CAST))?;
     let cast: Vec<_> = cast.lines().collect();
@@ -203,7 +196,9 @@ pub(crate) fn play(directory: &Path) -> Result<()> {
         Ok(())
     };
     thread::scope(|scope| {
-        let players: Vec<_> = (0..AT_ONCE).map(|_| scope.spawn(work)).collect();
+        let players: Vec<_> = (0..feature::at_once(AT_ONCE))
+            .map(|_| scope.spawn(work))
+            .collect();
         players.into_iter().try_for_each(join)
     })
 }

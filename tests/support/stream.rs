@@ -48,10 +48,6 @@ impl Stream {
     }
 
     /// Waits until what has come is `found`, and returns it.
-    ///
-    /// # Errors
-    ///
-    /// If the stream ends before, or the deadline passes.
     pub(crate) fn wait_for(&self, what: &str, found: impl Fn(&str) -> bool) -> Result<String> {
         let deadline = Instant::now() + wait::deadline();
         let mut text = self.lock();
@@ -74,10 +70,6 @@ impl Stream {
     }
 
     /// Waits for the end, and returns all that has come.
-    ///
-    /// # Errors
-    ///
-    /// If somebody still has the stream at the deadline, or it is not UTF-8.
     pub(crate) fn to_end(&self) -> Result<String> {
         let left = |text: &mut Text| !text.ended;
         let (text, timeout) = self

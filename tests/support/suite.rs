@@ -7,7 +7,7 @@ use libtest_mimic::{Arguments, Trial};
 
 use super::{
     case::{Case, Hooks},
-    shared,
+    feature, shared,
 };
 
 /// Runs only the cases that are [`Case::brief`].
@@ -18,10 +18,6 @@ const BRIEF_AT_LEAST: usize = if cfg!(target_arch = "x86_64") { 38 } else { 33 }
 const AT_ONCE: usize = 8;
 
 /// Runs the cases that these words ask for, and says on standard output what became of each.
-///
-/// # Errors
-///
-/// If two cases have one name, or the selection has less than it must have.
 pub(crate) fn run(
     cases: impl IntoIterator<Item = &'static Case>,
     words: Vec<OsString>,
@@ -43,7 +39,9 @@ pub(crate) fn run(
     }
     let words = words.into_iter().filter(|word| !is_brief(word));
     let mut arguments = Arguments::from_iter(iter::once("tests".into()).chain(words));
-    arguments.test_threads.get_or_insert(AT_ONCE);
+    arguments
+        .test_threads
+        .get_or_insert(feature::at_once(AT_ONCE));
 
     // Those that wait for a shared agent come when it has had time. Those that have the machine to
     // themselves come last, as nothing else goes on while they wait for it.
@@ -71,9 +69,7 @@ pub(crate) fn run(
     Ok(libtest_mimic::run(&arguments, trials).exit_code())
 }
 
-/// # Errors
-///
-/// Names the one that is there twice: a filter could not tell the two apart.
+/// An error that names the one that is there twice: a filter could not tell the two apart.
 pub(crate) fn ensure_no_name_twice(names: impl IntoIterator<Item = String>) -> Result<()> {
     let mut known = BTreeSet::new();
     for name in names {

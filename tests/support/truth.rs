@@ -58,10 +58,6 @@ pub(crate) struct Truth {
 
 impl Truth {
     /// Opens both files in a scratch directory, where other processes of the program have them open.
-    ///
-    /// # Errors
-    ///
-    /// If there is no such directory.
     pub(crate) fn open(directory: &Path) -> Result<Self> {
         let open = |name| {
             let path = directory.join(name);
@@ -100,10 +96,6 @@ fn append(mut file: &File, what: &impl Serialize) -> Result<()> {
 
 /// Reads what a program has written: its calls, and what became of its attempts. Both are empty where
 /// it has written nothing.
-///
-/// # Errors
-///
-/// If it is not understood.
 pub(crate) fn read(directory: &Path) -> Result<(Vec<Call>, Vec<Outcome>)> {
     fn lines<T: DeserializeOwned>(path: &Path) -> Result<Vec<T>> {
         let text = match fs::read_to_string(path) {

@@ -11,10 +11,6 @@ use aya::programs::loaded_programs;
 use super::agent::Agent;
 
 /// By name of the program. An instruction counts as often as the verifier has walked through it.
-///
-/// # Errors
-///
-/// If the agent has no program, or the kernel does not tell, which it does from 5.16 on.
 pub(crate) fn instructions(agent: &Agent) -> Result<BTreeMap<String, u64>> {
     let names = loaded_programs()
         .map(|program| {

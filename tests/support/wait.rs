@@ -22,10 +22,6 @@ pub(crate) fn deadline() -> Duration {
 }
 
 /// Waits until `condition` gives a value.
-///
-/// # Errors
-///
-/// Those of `condition`, or if the deadline passes.
 pub(crate) fn until<T>(what: &str, mut condition: impl FnMut() -> Result<Option<T>>) -> Result<T> {
     let (start, deadline) = (Instant::now(), deadline());
     loop {
@@ -40,10 +36,6 @@ pub(crate) fn until<T>(what: &str, mut condition: impl FnMut() -> Result<Option<
 }
 
 /// Waits until `condition` holds.
-///
-/// # Errors
-///
-/// Those of `condition`, or if the deadline passes.
 pub(crate) fn until_true(what: &str, mut condition: impl FnMut() -> Result<bool>) -> Result<()> {
     until(what, || Ok(condition()?.then_some(())))
 }

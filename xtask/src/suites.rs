@@ -59,10 +59,6 @@ pub(crate) enum Privilege {
 const AT_ONCE: &str = "8";
 
 /// `cargo test` or `cargo bench`, with everything that they need; what loads the kernel object runs as root.
-///
-/// # Errors
-///
-/// If something that they need is missing and cannot be installed.
 pub(crate) fn cargo_test(what: &str, privilege: Privilege) -> Result<Command> {
     let is_root = is_root()?;
     if privilege == Privilege::Root {

@@ -145,10 +145,6 @@ pub(crate) struct Machines {
 impl Machines {
     /// Builds everything that is needed to run the tests, with these arguments, on each of these
     /// kernels.
-    ///
-    /// # Errors
-    ///
-    /// If something cannot be built or installed.
     pub(crate) fn build(series: &[&'static Series], arguments: &[String]) -> Result<Self> {
         let plain = ["--color".to_owned(), "never".to_owned()];
         let arguments = [&plain, arguments].concat();
