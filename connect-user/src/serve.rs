@@ -36,9 +36,6 @@ use tokio::{
 
 use crate::metrics::{Metrics, format::Format};
 
-/// Where `export` listens unless told otherwise.
-pub const DEFAULT_ADDRESS: &str = "127.0.0.1:9788";
-
 /// How many connections may be open.
 const CONNECTIONS: usize = 32;
 /// How long a connection may last.
@@ -84,16 +81,6 @@ impl Bound {
     #[must_use]
     pub const fn address(&self) -> SocketAddr {
         self.address
-    }
-
-    /// The same as an IPv4 address in the order of the network, as a number of the machine; 0 for
-    /// every address, and for one of IPv6.
-    #[must_use]
-    pub const fn ipv4(&self) -> u32 {
-        match self.address {
-            SocketAddr::V4(address) => u32::from_ne_bytes(address.ip().octets()),
-            SocketAddr::V6(_) => 0,
-        }
     }
 
     /// Serves until the result is dropped or stopped.

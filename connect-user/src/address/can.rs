@@ -1,6 +1,6 @@
 //! `AF_CAN`: `struct sockaddr_can` of `linux/can.h`.
 
-use super::{Address, at};
+use super::{bytes::at, decoded::Address};
 
 /// | offset | field | |
 /// |---|---|---|
