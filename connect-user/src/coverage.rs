@@ -48,7 +48,7 @@ const NOT_SEEN: &str = "not seen: ";
 impl Coverage {
     /// What is seen by these means.
     #[must_use]
-    pub fn of(survey: &Survey, functions: &Functions, means: &Means) -> Self {
+    pub fn of(survey: &Survey, functions: &Functions, means: Means) -> Self {
         let selection = Selection::of(survey, means, &Whom::Host);
         let hooks: Vec<_> = selection.hooks(functions).collect();
         Self {
@@ -126,7 +126,7 @@ fn not_seen(why: &str) -> Cow<'static, str> {
     format!("{NOT_SEEN}{why}").into()
 }
 
-fn syscall(hooks: &[&Hook], means: &Means) -> Cow<'static, str> {
+fn syscall(hooks: &[&Hook], means: Means) -> Cow<'static, str> {
     let (functions, tracepoints): (Vec<_>, Vec<_>) = hooks
         .iter()
         .partition(|hook| hook.place.function().is_some());
@@ -161,7 +161,7 @@ fn compat(hooks: &[&Hook], functions: &Functions) -> Cow<'static, str> {
     }
 }
 
-fn io_uring(hooks: &[&Hook], survey: &Survey, means: &Means) -> Cow<'static, str> {
+fn io_uring(hooks: &[&Hook], survey: &Survey, means: Means) -> Cow<'static, str> {
     if let IoUring::Off(why) = &survey.io_uring {
         return not_seen(why);
     }

@@ -54,7 +54,7 @@ fn notices_and_losses() {
                 functions: FunctionIds::default(),
             },
             &Functions::Refused("the kernel has no BTF".to_owned()),
-            &Means::ALL,
+            Means::ALL,
         ),
     });
     let stop = |seconds, totals| {

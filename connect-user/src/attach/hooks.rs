@@ -247,7 +247,11 @@ const fn tracepoint(category: &'static str, name: &'static str) -> Tracepoint {
 }
 
 #[cfg(test)]
-#[expect(clippy::unwrap_used, reason = "a test stops at what it did not expect")]
+#[expect(
+    clippy::expect_used,
+    clippy::unwrap_used,
+    reason = "a test stops at what it did not expect"
+)]
 mod tests {
     use std::collections::BTreeSet;
 
@@ -305,10 +309,8 @@ mod tests {
     fn every_row_has_a_program_of_its_kind() {
         let programs = programs();
         for hook in HOOKS {
-            let (_, section) = programs
-                .iter()
-                .find(|(program, _)| program == hook.program)
-                .unwrap_or_else(|| panic!("no program {}", hook.program));
+            let found = programs.iter().find(|(program, _)| program == hook.program);
+            let (_, section) = found.expect(hook.program);
             let expected = self::section(hook.place);
             assert_eq!(kind(section), kind(&expected), "{}", hook.program);
         }

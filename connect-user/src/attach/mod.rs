@@ -92,7 +92,7 @@ pub fn attach(
     };
     let mut links = Links::default();
     let mut functions = Functions::Unwanted;
-    for group in Selection::of(survey, &observation.means, &observation.whom).groups() {
+    for group in Selection::of(survey, observation.means, &observation.whom).groups() {
         if group == Group::Functions {
             functions = put_functions(&mut links, &mut object, btf.as_ref(), survey);
         } else {

@@ -24,7 +24,7 @@ pub struct Selection(Vec<Group>);
 impl Selection {
     /// What is to be attached on this kernel.
     #[must_use]
-    pub fn of(survey: &Survey, means: &Means, whom: &Whom) -> Self {
+    pub fn of(survey: &Survey, means: Means, whom: &Whom) -> Self {
         let offsets = survey.offsets().is_some();
         let interruptions = survey.interruptions == Some(true);
         let by_tracepoint = means.hooks != Hooks::Function;
@@ -63,6 +63,7 @@ impl Selection {
     }
 
     /// The hooks of all groups, of the functions' only if those could be attached.
+    #[must_use]
     pub fn hooks(&self, functions: &Functions) -> impl DoubleEndedIterator<Item = &'static Hook> {
         let functions = *functions == Functions::Attached;
         hooks::HOOKS.iter().filter(move |hook| {

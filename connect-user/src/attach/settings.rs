@@ -18,7 +18,7 @@ use super::{
 };
 use crate::{
     host::{kernel, tracefs::Tracefs},
-    observation::{Hooks, Observation, Whom},
+    observation::{Events, Hooks, Observation, Whom},
 };
 
 /// For this observation, on this kernel.
@@ -78,7 +78,7 @@ pub(super) fn settings(
         deliver_sa_flags: deliver("sa_flags")?,
         outcomes,
         sockets: u32::from(means.sockets && survey.offsets().is_some()),
-        settled_only: u32::from(events.as_ref().is_some_and(|events| events.settled_only())),
+        settled_only: u32::from(events.as_ref().is_some_and(Events::settled_only)),
         native: match means.hooks {
             Hooks::Tracepoint => NATIVE_BY_TRACEPOINT,
             Hooks::Function => NATIVE_BY_FUNCTION,

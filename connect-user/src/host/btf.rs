@@ -43,7 +43,7 @@ const DEPTH_MAX: u32 = 8;
 pub(super) struct Types<'a> {
     /// Names, each ended by a NUL.
     strings: &'a [u8],
-    types: &'a [u8],
+    bytes: &'a [u8],
     /// Where each type begins, by its id.
     starts: Vec<usize>,
     /// Type id by name, of those that were asked for.
@@ -112,7 +112,7 @@ impl<'a> Types<'a> {
         ensure!(at == types.len(), "it is cut short");
         Ok(Self {
             strings,
-            types,
+            bytes: types,
             starts,
             ids,
             functions: found,
@@ -121,12 +121,12 @@ impl<'a> Types<'a> {
 
     fn get(&self, id: u32) -> Option<Type<'a>> {
         let at = *self.starts.get(usize::try_from(id).ok()?)?;
-        let (kind, length) = extent(self.types, at).ok()?;
+        let (kind, length) = extent(self.bytes, at).ok()?;
         Some(Type {
             kind,
-            with_bitfields: word(self.types, at + 4).ok()? >> 31 == 1,
-            of: word(self.types, at + 8).ok()?,
-            behind: self.types.get(at + TYPE_LENGTH..at + length)?,
+            with_bitfields: word(self.bytes, at + 4).ok()? >> 31 == 1,
+            of: word(self.bytes, at + 8).ok()?,
+            behind: self.bytes.get(at + TYPE_LENGTH..at + length)?,
         })
     }
 

@@ -71,7 +71,7 @@ impl Account {
     }
 
     /// How many attempts nobody has settled when the observation ends.
-    pub(super) fn unsettled(&mut self, count: usize) {
+    pub(super) const fn unsettled(&mut self, count: usize) {
         self.totals.unsettled = count as u64;
     }
 

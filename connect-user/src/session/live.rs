@@ -98,7 +98,7 @@ impl Live {
             log,
             lineage,
             collector,
-            coverage: Coverage::of(&survey, &functions, &observation.means),
+            coverage: Coverage::of(&survey, &functions, observation.means),
             losses,
             served,
         })
