@@ -18,7 +18,7 @@ use crate::{
     observation::{self, Color, Events, Format, Hooks, Label, Observation, Until, Whom},
 };
 
-/// Where `export` listens unless told otherwise.
+/// Where `export` listens by default.
 const EXPORT_ADDRESS: &str = "127.0.0.1:9788";
 
 /// Shows every connect(2) a Linux host makes, why it failed, and what became of it.

@@ -127,7 +127,7 @@ pub struct Connect {
     /// Name of the errno.
     #[serde(rename = "error.type", skip_serializing_if = "Option::is_none")]
     pub error_type: Option<String>,
-    /// True when the attempt goes on: its outcome will be an event with the same id.
+    /// True when the attempt goes on: its outcome will be an event with this id.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub unsettled: Option<bool>,
     /// How often the kernel restarted the call after a signal; absent when it did not.

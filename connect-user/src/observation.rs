@@ -176,7 +176,7 @@ pub struct Serving {
     pub listen: String,
     /// By what connects are counted besides.
     pub labels: Vec<Label>,
-    /// How many combinations of labels are told apart.
+    /// How many combinations of labels have a series of their own.
     pub max_series: u32,
     /// How long a combination of labels stays that is not counted any more.
     pub series_ttl: Duration,

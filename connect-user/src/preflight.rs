@@ -128,7 +128,7 @@ pub fn require() -> Result<Tracefs> {
     tracefs
 }
 
-/// Makes sure that process ids mean the same here and in the kernel.
+/// Makes sure that a process has one id, here and in the kernel.
 ///
 /// # Errors
 ///
@@ -239,7 +239,7 @@ fn tracepoint_programs() -> Requirement {
     }
 }
 
-/// Privilege is there, and the kernel says no all the same.
+/// Privilege is there, and still the kernel says no.
 fn refused(name: &'static str, error: &io::Error) -> Requirement {
     Requirement::missing(
         name,

@@ -20,7 +20,7 @@ const UNUSED_RING_BYTES: u32 = 64 << 10;
 pub struct Counts {
     /// As the kernel object has it.
     pub counting: Counting,
-    /// How many combinations of labels are told apart; 1 where none are asked for.
+    /// How many combinations of labels have a series of their own; 1 where none are asked for.
     pub max_series: u32,
     /// Size of the ring buffer, in bytes.
     pub ring_bytes: u32,

@@ -72,7 +72,7 @@ impl KernelLog {
 /// # Errors
 ///
 /// The kernel refuses a program, a map or a hook. [`crate::preflight`] has ruled out what can be
-/// told beforehand.
+/// known beforehand.
 pub fn attach(
     tracefs: &Tracefs,
     observation: &Observation,

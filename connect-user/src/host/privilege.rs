@@ -15,13 +15,14 @@ pub fn effective() -> Option<CapabilitySet> {
     capabilities(None).ok().map(|sets| sets.effective)
 }
 
-/// Whether process ids mean the same here and in the kernel. Where it cannot be known, they do.
+/// Whether a process has one id, here and in the kernel. Where that cannot be known, it is taken for true.
 #[must_use]
 pub fn in_initial_pid_namespace() -> bool {
     namespace_inode("pid").is_none_or(|inode| inode == INITIAL_PID_NAMESPACE)
 }
 
-/// Whether capabilities reach as far as the kernel. Where it cannot be known, they do.
+/// Whether capabilities reach as far as the kernel. Where that cannot be known, it is
+/// taken for true.
 #[must_use]
 pub fn in_initial_user_namespace() -> bool {
     namespace_inode("user").is_none_or(|inode| inode == INITIAL_USER_NAMESPACE)

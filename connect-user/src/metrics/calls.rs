@@ -180,7 +180,7 @@ fn attempts_in_progress(
             settled += count;
         }
     }
-    // The counters are not all read at the same moment.
+    // The counters are read one after the other, so more may be settled than had begun.
     encoder.encode_gauge(&begun.saturating_sub(settled))
 }
 

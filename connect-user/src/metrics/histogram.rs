@@ -1,4 +1,4 @@
-//! Histograms as Prometheus reads them: classic and native, from the same buckets.
+//! Histograms as Prometheus reads them: classic and native, from one set of buckets.
 
 use std::fmt;
 

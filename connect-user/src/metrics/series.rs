@@ -117,8 +117,8 @@ impl Inner {
             .collect()
     }
 
-    /// Counts by labels as they are served, in which different keys may look the same: what lies
-    /// behind the NUL of a path is not shown.
+    /// Counts by labels as they are served. Different keys may have equal labels: what lies behind the
+    /// NUL of a path is not shown.
     fn shown(&self) -> Result<BTreeMap<Labels, u64>, MapError> {
         let mut shown = BTreeMap::new();
         for (key, count) in self.counts()? {

@@ -32,7 +32,7 @@ use crate::{
     totals::Tally,
 };
 
-/// How often, without events, losses are looked for and systemd is told that we live.
+/// How often, without events, losses are looked for, and systemd hears that we live.
 const LOOK_EVERY: Duration = Duration::from_millis(250);
 
 /// Observes; the exit code is that of the command, if one is observed.

@@ -1,4 +1,4 @@
-//! What it comes to: one row per process, destination and result.
+//! The summary: one row per process, destination and result.
 //!
 //! Memory is bounded: beyond [`ROWS_MAX`] rows, further combinations are only counted together.
 
@@ -26,7 +26,7 @@ pub(super) const ROWS_MAX: usize = 1024;
 /// How many of them may be about successes, so that these leave room for failures.
 const SUCCESSES_MAX: usize = ROWS_MAX / 2;
 
-/// Longest duration that is told apart, in ns: an hour. TCP gives up after two minutes.
+/// Longest duration that has a bucket of its own, in ns: an hour. TCP gives up after two minutes.
 const LONGEST_NS: u64 = 3600 * 1_000_000_000;
 /// Durations are kept to this many decimal digits.
 const DIGITS: u8 = 2;

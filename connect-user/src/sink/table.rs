@@ -30,7 +30,7 @@ pub struct Style {
     pub color: bool,
     /// Columns of the terminal; `None` where there is none, and so no limit.
     pub width: Option<u16>,
-    /// In which times are told.
+    /// In which times are written.
     pub time_zone: TimeZone,
     /// One line under the first failure of its kind in each process.
     pub explain: bool,
