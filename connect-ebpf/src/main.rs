@@ -1,10 +1,8 @@
 //! The kernel object of connect-observer.
 //!
-//! `probe/` holds one file per way of seeing; everything else serves it: [`filter`] decides who is
-//! reported, [`call`] is what every way of calling has in common, [`inflight`] keeps a call between its
-//! entry and its end, [`report`] makes a record of
-//! it, [`settlement`] follows what becomes of it, [`count`] counts both, [`emit`] puts the record into
-//! the ring buffer and counts what did not fit.
+//! From the top down: `probe/` holds one file per way of seeing, whose hooks read their context and hand
+//! over; `state/` is what is kept between hooks; `output/` is how it leaves the kernel; `fact/` is what is
+//! read of tasks, sockets, registers and memory. Each imports only what stands below it.
 
 #![no_std]
 #![no_main]
@@ -22,24 +20,10 @@
     reason = "aya-ebpf's macros hand the context over by value"
 )]
 
-#[cfg_attr(bpf_target_arch = "aarch64", path = "architecture/aarch64.rs")]
-#[cfg_attr(bpf_target_arch = "x86_64", path = "architecture/x86_64.rs")]
-mod architecture;
-mod atomic;
-mod call;
-mod count;
-mod emit;
-mod filter;
-mod inflight;
-mod maps;
-mod memory;
+mod fact;
+mod output;
 mod probe;
-mod registers;
-mod report;
-mod settlement;
-mod socket;
-mod task;
-mod words;
+mod state;
 
 /// `bpf_probe_read_kernel` and others are for GPL-compatible programs only.
 #[unsafe(link_section = "license")]

@@ -23,7 +23,7 @@ pub struct Collector {
     ring: AsyncFd<RingBuf<MapData>>,
     losses: PerCpuArray<MapData, u64>,
     attempts: HashMap<MapData, u64, Attempt>,
-    handovers: Option<HashMap<MapData, u64, Handover>>,
+    handovers: HashMap<MapData, u64, Handover>,
     missed: Missed,
     /// What [`Self::losses`] has reported so far.
     reported: Vec<(Loss, u64)>,
@@ -90,13 +90,12 @@ impl Collector {
             .filter_map(|(socket, attempt)| self.left(socket, &attempt))
     }
 
-    /// The record of an attempt, if its call has left it unsettled.
+    /// The record of an attempt, if its call has handed it over and nobody has settled it.
     fn left(&self, socket: u64, attempt: &Attempt) -> Option<Outcome> {
-        let Some(handovers) = &self.handovers else {
-            return (attempt.left != 0).then_some(attempt.outcome);
-        };
-        let handover = handovers.get(&socket, 0).ok()?;
-        (handover.settlement == Settlement::Pending.number()).then_some(Outcome {
+        let handover = self.handovers.get(&socket, 0).ok()?;
+        let is_its = handover.syn_ns == attempt.syn_ns;
+        let is_pending = handover.settlement == Settlement::Pending.number();
+        (is_its && is_pending).then_some(Outcome {
             ret: handover.ret,
             ..attempt.outcome
         })

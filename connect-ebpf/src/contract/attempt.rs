@@ -11,23 +11,19 @@ pub const ATTEMPTS_MAP: &str = "ATTEMPTS";
 pub const ATTEMPTS_ENTRIES: u32 = 32_768;
 
 /// Name of the LRU hash map that remembers which attempt a socket has made, by the address of the
-/// kernel's `struct sock`, so that a later call on it can be told to ask for the same attempt.
+/// kernel's `struct sock`, so that a later call on it is known to ask for the same attempt.
 pub const IDENTITIES_MAP: &str = "IDENTITIES";
 /// Capacity of [`IDENTITIES_MAP`]; the least recently used is forgotten.
 pub const IDENTITIES_ENTRIES: u32 = 16_384;
 
-/// An attempt under way.
+/// An attempt under way. Never changed once it is in the table.
 #[derive(Clone, Copy, Debug)]
 #[repr(C)]
 pub struct Attempt {
-    /// What will be told, as far as it is known.
+    /// What will be reported, as far as it is known when the attempt begins.
     pub outcome: Outcome,
     /// When the socket was about to send its SYN, `CLOCK_MONOTONIC` in ns.
     pub syn_ns: u64,
-    /// Not 0: the call is over and has left the attempt unsettled.
-    pub left: u64,
-    /// Not 0: the attempt is settled.
-    pub settled: u64,
 }
 
 /// Name of the hash map by which the two parties to an attempt hand it over, by the address of the kernel's
@@ -39,6 +35,8 @@ pub const HANDOVERS_MAP: &str = "HANDOVERS";
 #[derive(Clone, Copy, Debug)]
 #[repr(C)]
 pub struct Handover {
+    /// [`Attempt::syn_ns`] of the attempt: tells it from another one of a socket at the same address.
+    pub syn_ns: u64,
     /// When the attempt was settled, `CLOCK_MONOTONIC` in ns; 0 where the call was first.
     pub settled_ns: u64,
     /// What the call returned, 0 or a negated errno; 0 where the settlement was first.
@@ -67,8 +65,8 @@ pub struct Identity {
     pub reserved: u32,
 }
 
-const _: () = assert!(size_of::<Attempt>() == 280);
-const _: () = assert!(size_of::<Handover>() == 64);
+const _: () = assert!(size_of::<Attempt>() == 264);
+const _: () = assert!(size_of::<Handover>() == 72);
 const _: () = assert!(size_of::<Identity>() == 24);
 
 #[cfg(feature = "user")]

@@ -82,7 +82,6 @@ pub const COARSE_CLASSES: usize = 4;
 /// Coarse class of a class.
 #[must_use]
 #[inline(always)]
-#[expect(clippy::inline_always, reason = "a call between BPF functions costs")]
 pub const fn coarse_class(class: u8) -> u8 {
     // Two bits per class, for the reason that `class_of` gives.
     const COARSE: u32 = 1 << (3 * 2) | 2 << (4 * 2) | 3 << (5 * 2);

@@ -6,9 +6,10 @@
 /// Name of the global in the kernel object.
 pub const SETTINGS_GLOBAL: &str = "SETTINGS";
 
-/// Name of the hash map of calls under way, one entry per thread that ever connected,
-/// and one per call that a signal handler makes while it interrupts another.
+/// Name of the hash map of threads that have connected, each with its current call.
 pub const INFLIGHT_MAP: &str = "INFLIGHT";
+/// Name of the hash map of calls that a signal suspends.
+pub const SUSPENDED_MAP: &str = "SUSPENDED";
 /// Name of the hash map of the tasks that [`Settings::lineage`] lets through.
 pub const LINEAGE_MAP: &str = "LINEAGE";
 
@@ -16,12 +17,16 @@ pub const LINEAGE_MAP: &str = "LINEAGE";
 pub const RING_BYTES: u32 = 8 << 20;
 /// Default capacity of [`INFLIGHT_MAP`], in threads.
 pub const INFLIGHT_ENTRIES: u32 = 32_768;
+/// Default capacity of [`SUSPENDED_MAP`], in calls: few threads are interrupted while they connect.
+pub const SUSPENDED_ENTRIES: u32 = INFLIGHT_ENTRIES / THREADS_PER_SUSPENDED;
+/// How many entries of [`INFLIGHT_MAP`] there are for each of [`SUSPENDED_MAP`].
+pub const THREADS_PER_SUSPENDED: u32 = 4;
 /// Capacity of [`LINEAGE_MAP`] where it is used, in tasks.
 pub const LINEAGE_ENTRIES: u32 = 65_536;
 
 /// Name of the hash map of io_uring's connects under way, by the address of the kernel's request.
 pub const REQUESTS_MAP: &str = "REQUESTS";
-/// Capacity of both, in requests.
+/// Capacity of [`REQUESTS_MAP`] and of [`REQUESTS_BY_SOCKET_MAP`], in requests.
 pub const REQUESTS_ENTRIES: u32 = 8192;
 /// Name of the hash map from a socket, by the address of its `struct sock`, to the request that
 /// connects it.

@@ -2,7 +2,7 @@
 //!
 //! * `__sys_connect` (`net/socket.c`): the native system call and the one of 32-bit programs, which
 //!   passes no tracepoint. Also `socketcall(2)` ends there.
-//! * `__sys_connect_file` (`net/socket.c`): the same, and io_uring. Its second argument is the kernel's
+//! * `__sys_connect_file` (`net/socket.c`): these, and io_uring. Its second argument is the kernel's
 //!   own copy of the address, which the caller cannot change any more. Not reached where the descriptor
 //!   or the address is bad.
 //! * `__do_sys_rt_sigreturn` (`arch/x86/kernel/signal_64.c`): stands for the tracepoint, which would tax
@@ -15,39 +15,36 @@ use aya_ebpf::{
     programs::{FEntryContext, FExitContext},
 };
 use connect_ebpf::{
-    record::{VIA_COMPAT, VIA_SYSCALL},
+    code::Via,
     settings::{NATIVE_BY_BOTH, NATIVE_BY_TRACEPOINT},
 };
 
 use crate::{
-    call::{self, Return},
-    filter,
-    inflight::{self, Arguments, TOLD_ENTRY, TOLD_NOTHING},
-    maps::setting,
-    probe::{interruption, io_uring},
-    socket, task,
+    fact::{setting::setting, socket, task},
+    state::{
+        call::Arguments,
+        current, interruption, observed,
+        syscall::{self, Return},
+    },
 };
 
 #[fentry(function = "__sys_connect")]
 fn sys_connect_entry(ctx: FEntryContext) {
-    let Some(Way { via, is_told_twice }) = way() else {
+    let Some(Way { via, is_seen_twice }) = way() else {
         return;
     };
     let id = task::current();
-    if is_told_twice
-        && let Some(thread) = inflight::thread(id.tid)
-        && thread.told.replace(TOLD_NOTHING) == TOLD_ENTRY
-    {
+    if is_seen_twice && syscall::entry_is_reported(id) {
         return;
     }
     let arguments = Arguments::new([ctx.arg(0), ctx.arg(1), ctx.arg(2)]);
-    call::enter(id, arguments, via, TOLD_NOTHING);
+    syscall::enter(id, arguments, via, false);
 }
 
 #[fexit(function = "__sys_connect")]
 fn sys_connect_exit(ctx: FExitContext) {
     let at_ns = task::now();
-    let Some(Way { via, is_told_twice }) = way() else {
+    let Some(Way { via, is_seen_twice }) = way() else {
         return;
     };
     // The result stands behind the three arguments.
@@ -56,21 +53,21 @@ fn sys_connect_exit(ctx: FExitContext) {
         ret: ret.into(),
         at_ns,
         via,
-        is_told_again: is_told_twice,
+        is_seen_again: is_seen_twice,
     };
     let arguments = || Some(Arguments::new([ctx.arg(0), ctx.arg(1), ctx.arg(2)]));
-    call::exit(&ctx, task::current(), returns, arguments);
+    syscall::exit(&ctx, task::current(), returns, arguments);
 }
 
 #[fentry(function = "__sys_connect_file")]
 fn sys_connect_file(ctx: FEntryContext) {
     let id = task::current();
-    let call = inflight::under_way(id.tid).or_else(|| {
-        if setting!(io_uring) == 0 || !filter::owner(id) {
-            return None;
+    let call = current::call(id, || {
+        if observed::owner(id) {
+            Some(socket::of_file(ctx.arg(0))?.sk)
+        } else {
+            None
         }
-        let socket = socket::of_file(ctx.arg(0))?;
-        io_uring::request_on(id, socket.sk)
     });
     if let Some(call) = call {
         call.read_kernels_address(ctx.arg(1), ctx.arg(2));
@@ -84,13 +81,12 @@ fn sys_rt_sigreturn(_ctx: FEntryContext) {
 
 /// How a call is made.
 struct Way {
-    /// `VIA_*`
-    via: u8,
-    /// The tracepoints tell of it too: before its entry here, and after its return.
-    is_told_twice: bool,
+    via: Via,
+    /// The tracepoints see it too: its entry before fentry, and its return after fexit.
+    is_seen_twice: bool,
 }
 
-/// How this call is made, if it is ours to tell of.
+/// How this call is made, if it is for these hooks to report.
 ///
 /// Tracepoints alone would do for the native system call; but the kernel does not run a program while
 /// another task is in the same one on its CPU, which happens where it preempts programs (from 7.0 on).
@@ -100,13 +96,13 @@ fn way() -> Option<Way> {
     let native = setting!(native);
     if task::is_compat() {
         Some(Way {
-            via: VIA_COMPAT,
-            is_told_twice: false,
+            via: Via::Compat,
+            is_seen_twice: false,
         })
     } else if native != NATIVE_BY_TRACEPOINT {
         Some(Way {
-            via: VIA_SYSCALL,
-            is_told_twice: native == NATIVE_BY_BOTH,
+            via: Via::Syscall,
+            is_seen_twice: native == NATIVE_BY_BOTH,
         })
     } else {
         None

@@ -1,9 +1,9 @@
-//! One file per way of seeing.
+//! One file per way of seeing: a hook reads its context, and hands over to `state`.
 
+mod context;
 mod function;
 mod handshake;
-pub(crate) mod interruption;
-pub(crate) mod io_uring;
+mod io_uring;
 mod lifetime;
-mod lineage;
+mod signal;
 mod syscall;

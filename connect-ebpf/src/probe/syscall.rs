@@ -1,17 +1,18 @@
 //! The native connect system call.
 //!
 //! Tracepoints `syscalls:sys_enter_connect` and `syscalls:sys_exit_connect` (kernel 2.6.33 to
-//! current, `kernel/trace/trace_syscalls.c`). Their arguments are read straight from the context;
-//! a helper call for each would cost 40 ns.
+//! current, `kernel/trace/trace_syscalls.c`).
 
-use aya_ebpf::{EbpfContext as _, macros::tracepoint, programs::TracePointContext};
-use connect_ebpf::record::VIA_SYSCALL;
+use aya_ebpf::{macros::tracepoint, programs::TracePointContext};
+use connect_ebpf::code::Via;
 
+use super::context::fixed;
 use crate::{
-    call::{self, Return},
-    inflight::{Arguments, TOLD_ENTRY},
-    registers::registers,
-    task,
+    fact::{registers::registers, task},
+    state::{
+        call::Arguments,
+        syscall::{self, Return},
+    },
 };
 
 /// `fd` in the context of `sys_enter_connect`.
@@ -26,11 +27,11 @@ const EXIT_RET: usize = 16;
 #[tracepoint(category = "syscalls", name = "sys_enter_connect")]
 fn sys_enter_connect(ctx: TracePointContext) {
     let arguments = Arguments::new([
-        field(&ctx, ENTER_FD),
-        field(&ctx, ENTER_USERVADDR),
-        field(&ctx, ENTER_ADDRLEN),
+        fixed(&ctx, ENTER_FD),
+        fixed(&ctx, ENTER_USERVADDR),
+        fixed(&ctx, ENTER_ADDRLEN),
     ]);
-    call::enter(task::current(), arguments, VIA_SYSCALL, TOLD_ENTRY);
+    syscall::enter(task::current(), arguments, Via::Syscall, true);
 }
 
 #[tracepoint(category = "syscalls", name = "sys_exit_connect")]
@@ -38,20 +39,12 @@ fn sys_exit_connect(ctx: TracePointContext) {
     // First, so that what we do ourselves is not in the call's duration.
     let at_ns = task::now();
     let returns = Return {
-        ret: field(&ctx, EXIT_RET).cast_signed(),
+        ret: fixed(&ctx, EXIT_RET),
         at_ns,
-        via: VIA_SYSCALL,
-        is_told_again: false,
+        via: Via::Syscall,
+        is_seen_again: false,
     };
     // From the saved registers, where the kernel lets us.
     let arguments = || registers().map(|registers| Arguments::new(registers.arguments));
-    call::exit(&ctx, task::current(), returns, arguments);
-}
-
-/// Eight bytes of the tracepoint's context.
-#[inline(always)]
-fn field(ctx: &TracePointContext, offset: usize) -> u64 {
-    let field = ctx.as_ptr().wrapping_byte_add(offset).cast::<u64>();
-    // SAFETY: the verifier checks the offset against the tracepoint's size.
-    unsafe { field.read() }
+    syscall::exit(&ctx, task::current(), returns, arguments);
 }

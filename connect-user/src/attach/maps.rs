@@ -29,8 +29,8 @@ pub struct RecordMaps {
     pub returns: PerCpuArray<MapData, u64>,
     /// Attempts under way, by socket.
     pub attempts: HashMap<MapData, u64, Attempt>,
-    /// How far each of them has been handed over, if the kernel object keeps that by itself.
-    pub handovers: Option<HashMap<MapData, u64, Handover>>,
+    /// What the first of the two parties to an attempt has left for the second, by socket.
+    pub handovers: HashMap<MapData, u64, Handover>,
 }
 
 impl RecordMaps {
@@ -40,13 +40,12 @@ impl RecordMaps {
             Map::RingBuf(ring) => ring.fd().as_fd().try_clone_to_owned()?,
             _ => bail!("the map {RECORDS_MAP} is no ring buffer"),
         };
-        let handovers = object.take_map(HANDOVERS_MAP);
         let maps = Self {
             ring: RingBuf::try_from(ring)?,
             losses: PerCpuArray::try_from(take(object, LOSSES_MAP)?)?,
             returns: PerCpuArray::try_from(take(object, RETURNS_MAP)?)?,
             attempts: HashMap::try_from(take(object, ATTEMPTS_MAP)?)?,
-            handovers: handovers.map(HashMap::try_from).transpose()?,
+            handovers: HashMap::try_from(take(object, HANDOVERS_MAP)?)?,
         };
         Ok((maps, descriptor))
     }

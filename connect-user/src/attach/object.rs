@@ -11,7 +11,8 @@ use connect_ebpf::{
     series::SERIES_MAP,
     settings::{
         INFLIGHT_MAP, LINEAGE_ENTRIES, LINEAGE_MAP, OUTCOMES_OFF, REQUESTS_BY_SOCKET_MAP,
-        REQUESTS_ENTRIES, REQUESTS_MAP, SETTINGS_GLOBAL, Settings,
+        REQUESTS_ENTRIES, REQUESTS_MAP, SETTINGS_GLOBAL, SUSPENDED_MAP, Settings,
+        THREADS_PER_SUSPENDED,
     },
 };
 
@@ -29,6 +30,7 @@ pub(super) static OBJECT: &[u8] =
 /// The kernel refuses a map.
 pub(super) fn load(settings: &Settings, counts: &Counts, capacity: Capacity) -> Result<Ebpf> {
     let used = |is_used, entries| if is_used { entries } else { 1 };
+    let suspended = capacity.threads.div_ceil(THREADS_PER_SUSPENDED);
     let attempts = used(settings.outcomes != OUTCOMES_OFF, capacity.attempts);
     let identities = used(
         settings.outcomes != OUTCOMES_OFF && settings.sockets != 0,
@@ -40,6 +42,7 @@ pub(super) fn load(settings: &Settings, counts: &Counts, capacity: Capacity) -> 
         .override_global(COUNTING_GLOBAL, &counts.counting, true)
         .map_max_entries(RECORDS_MAP, counts.ring_bytes)
         .map_max_entries(INFLIGHT_MAP, capacity.threads)
+        .map_max_entries(SUSPENDED_MAP, used(settings.interruptions != 0, suspended))
         .map_max_entries(ATTEMPTS_MAP, attempts)
         .map_max_entries(HANDOVERS_MAP, attempts)
         .map_max_entries(IDENTITIES_MAP, identities)

@@ -9,6 +9,23 @@ pub(crate) fn set<T>(to: &mut T, value: T) {
     unsafe { (&raw mut *to).write_volatile(value) }
 }
 
+/// Does something for the number of each word of a T, written out: of many rounds the compiler would make a
+/// loop, which the verifier would follow round by round.
+macro_rules! for_each_word {
+    ($type:ty, |$number:ident| $body:expr; $($literal:literal)*) => {{
+        const { assert!(count::<$type>() <= [$($literal),*].len()) }
+        $(if $literal < count::<$type>() {
+            let $number: usize = $literal;
+            $body
+        })*
+    }};
+    ($type:ty, |$number:ident| $body:expr) => {
+        for_each_word!($type, |$number| $body;
+            0 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18 19 20 21 22 23 24 25 26 27 28 29 30 31
+            32 33 34 35 36 37 38 39 40 41 42 43 44 45 46 47)
+    };
+}
+
 /// Makes everything 0.
 ///
 /// # Safety
@@ -16,11 +33,11 @@ pub(crate) fn set<T>(to: &mut T, value: T) {
 /// `to` can be written, begins at a multiple of eight, and may be all 0.
 #[inline(always)]
 pub(crate) unsafe fn zero<T>(to: *mut T) {
-    for word in 0..count::<T>() {
-        let to = to.cast::<u64>().wrapping_add(word);
-        // SAFETY: it is within a T, and aligned. Volatile, or the compiler would make it one again.
+    for_each_word!(T, |number| {
+        let to = to.cast::<u64>().wrapping_add(number);
+        // SAFETY: it is within a T, and aligned. Volatile, or the compiler would make them one again.
         unsafe { to.write_volatile(0) }
-    }
+    });
 }
 
 /// Copies.
@@ -30,14 +47,14 @@ pub(crate) unsafe fn zero<T>(to: *mut T) {
 /// `from` can be read and `to` written, and both begin at a multiple of eight.
 #[inline(always)]
 pub(crate) unsafe fn copy<T>(to: *mut T, from: *const T) {
-    for word in 0..count::<T>() {
-        let to = to.cast::<u64>().wrapping_add(word);
-        let from = from.cast::<u64>().wrapping_add(word);
+    for_each_word!(T, |number| {
+        let to = to.cast::<u64>().wrapping_add(number);
+        let from = from.cast::<u64>().wrapping_add(number);
         // SAFETY: it is within a T, and aligned.
         let value = unsafe { from.read() };
-        // SAFETY: the same. Volatile, or the compiler would make it one again.
+        // SAFETY: it is within a T, and aligned. Volatile, or the compiler would make them one again.
         unsafe { to.write_volatile(value) }
-    }
+    });
 }
 
 /// How many words a T has.

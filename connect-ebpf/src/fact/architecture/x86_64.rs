@@ -5,7 +5,11 @@ use core::mem::offset_of;
 
 use aya_ebpf::bindings::pt_regs;
 
-use crate::{maps::setting, memory, registers::SavedRegisters};
+use crate::fact::{
+    memory,
+    saved_registers::{Place, SavedRegisters},
+    setting::setting,
+};
 
 /// Number of the connect system call (`arch/x86/entry/syscalls/syscall_64.tbl`).
 pub(crate) const SYS_CONNECT: i64 = 42;
@@ -19,8 +23,9 @@ pub(crate) const SHOWS_DECISION: bool = true;
 
 /// `thread_info.flags` bits that interrupt a system call, `TIF_SIGPENDING` and `TIF_NOTIFY_SIGNAL`:
 /// bits 2 and 17 (`arch/x86/include/asm/thread_info.h`), since the flags are the same for every
-/// architecture bits 1 and 2 (`include/asm-generic/thread_info_tif.h`). Which of the two is not
-/// told; the other meanings of these bits, all rare, only make a call look interrupted.
+/// architecture bits 1 and 2 (`include/asm-generic/thread_info_tif.h`). Nothing says
+/// which of the two a kernel has; the other meanings of these bits, all rare, only make a call look
+/// interrupted.
 pub(crate) const INTERRUPTED: u64 = 1 << 1 | 1 << 2 | 1 << 17;
 
 /// Where `rt_sigreturn(2)` finds the registers that it restores, from the stack pointer on, in
@@ -69,8 +74,8 @@ const _: () = assert!(
 
 /// The registers that stand here.
 #[inline(always)]
-pub(crate) fn saved(pt_regs: u64) -> Option<SavedRegisters> {
-    memory::read(pt_regs, FIRST).map(told)
+pub(crate) fn saved(pt_regs: u64) -> SavedRegisters {
+    named(memory::read_or_zero(pt_regs, FIRST))
 }
 
 /// Size of a task's stack in the kernel (`THREAD_SIZE` in `arch/x86/include/asm/page_64_types.h`), of one
@@ -89,18 +94,20 @@ pub(crate) fn saved_on_stack(task: u64) -> Option<SavedRegisters> {
     let registers = memory::read(end.wrapping_sub(size_of::<pt_regs>() as u64), FIRST)?;
     let [_, _, _, _, _, _, _, cs, ..]: Registers = registers;
     // Of a task in user space; anything else stands there if the stack has another size.
-    matches!(cs, USER_CS | USER32_CS).then(|| told(registers))
+    matches!(cs, USER_CS | USER32_CS).then(|| named(registers))
 }
 
 /// System V ABI, system calls: rdi, rsi, rdx.
 #[inline(always)]
-const fn told(registers: Registers) -> SavedRegisters {
+const fn named(registers: Registers) -> SavedRegisters {
     let [rax, _, rdx, rsi, rdi, orig_rax, rip, _, _, rsp] = registers;
     SavedRegisters {
         system_call: orig_rax.cast_signed(),
         arguments: [rdi, rsi, rdx],
         result: rax.cast_signed(),
-        stack_pointer: rsp,
-        instruction_pointer: rip,
+        place: Place {
+            stack_pointer: rsp,
+            instruction_pointer: rip,
+        },
     }
 }

@@ -1,17 +1,15 @@
 //! Facts about the current task.
 
-use core::cell::Cell;
-
 use aya_ebpf::helpers::{
     bpf_get_current_cgroup_id, bpf_get_current_pid_tgid, bpf_get_current_task,
     bpf_get_current_uid_gid, bpf_ktime_get_ns, generated::bpf_get_current_comm,
 };
 use connect_ebpf::record::COMM_LEN;
 
-use crate::{
+use super::{
     architecture::{self, INTERRUPTED},
-    maps::setting,
     memory::{self, field},
+    setting::setting,
 };
 
 /// Process and thread id of the current task, in the initial pid namespace.
@@ -24,7 +22,7 @@ pub(crate) struct TaskId {
 }
 
 impl TaskId {
-    /// From what `bpf_get_current_pid_tgid` says.
+    /// From what `bpf_get_current_pid_tgid` returns.
     #[inline(always)]
     pub(crate) const fn unpacked(id: u64) -> Self {
         Self {
@@ -60,30 +58,30 @@ pub(crate) fn uid() -> u32 {
     bpf_get_current_uid_gid() as u32
 }
 
-/// Writes down the current task's name; all zero where the kernel does not tell.
+/// Writes the current task's name; all zero where the kernel has none.
 #[inline(always)]
-pub(crate) fn comm(to: &Cell<[u8; COMM_LEN]>) {
-    // SAFETY: the kernel writes all of the cell in any case.
+pub(crate) fn comm(to: &mut [u8; COMM_LEN]) {
+    // SAFETY: the kernel writes all of it in any case.
     unsafe {
-        bpf_get_current_comm(to.as_ptr().cast(), COMM_LEN as u32);
+        bpf_get_current_comm(to.as_mut_ptr().cast(), COMM_LEN as u32);
     }
 }
 
 /// `PF_IO_WORKER` (`include/linux/sched.h`): a thread that io_uring has made in the caller's process.
 const IO_WORKER: u32 = 0x10;
 
-/// Writes down the name of the task on whose behalf the current one works: itself, or the first thread of a
+/// Writes the name of the task on whose behalf the current one works: itself, or the first thread of a
 /// process whose io_uring has made this one.
 #[inline(always)]
-pub(crate) fn owners_comm(to: &Cell<[u8; COMM_LEN]>) {
+pub(crate) fn owners_comm(to: &mut [u8; COMM_LEN]) {
     if !leaders_comm_of_worker(to).unwrap_or(false) {
         comm(to);
     }
 }
 
-/// Whether there was one to write down.
+/// Whether the current task is such a thread, and its name has been written.
 #[inline(always)]
-fn leaders_comm_of_worker(to: &Cell<[u8; COMM_LEN]>) -> Option<bool> {
+fn leaders_comm_of_worker(to: &mut [u8; COMM_LEN]) -> Option<bool> {
     // SAFETY: no arguments.
     let task = unsafe { bpf_get_current_task() };
     let flags: u32 = field(task, setting!(offsets.task_flags))?;

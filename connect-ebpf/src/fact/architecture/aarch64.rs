@@ -1,7 +1,10 @@
 //! 64-bit Arm: where a task saves its registers, and how a system call is made, taken back and made again.
 //! Every processor has the same items.
 
-use crate::{memory, registers::SavedRegisters};
+use crate::fact::{
+    memory,
+    saved_registers::{Place, SavedRegisters},
+};
 
 /// Number of the connect system call (`include/uapi/asm-generic/unistd.h`).
 pub(crate) const SYS_CONNECT: i64 = 203;
@@ -17,8 +20,8 @@ pub(crate) const SHOWS_DECISION: bool = false;
 /// `thread_info.flags` bits that interrupt a system call, `TIF_SIGPENDING` and `TIF_NOTIFY_SIGNAL`:
 /// bits 0 and 6, or 7 where tasks are preempted lazily (`arch/arm64/include/asm/thread_info.h`); or where
 /// the flags are the same for every architecture bits 1 and 2
-/// (`include/asm-generic/thread_info_tif.h`). Which of these is not told; the other meanings of these
-/// bits only make a call look interrupted.
+/// (`include/asm-generic/thread_info_tif.h`). Nothing says which of these a kernel has; the other
+/// meanings of these bits only make a call look interrupted.
 pub(crate) const INTERRUPTED: u64 = 1 << 0 | 1 << 1 | 1 << 2 | 1 << 6 | 1 << 7;
 
 /// Where `rt_sigreturn(2)` finds the registers that it restores, from the stack pointer on, in
@@ -66,27 +69,29 @@ const MODE32: u64 = 1 << 4;
 
 /// The registers that stand here.
 #[inline(always)]
-pub(crate) fn saved(pt_regs: u64) -> Option<SavedRegisters> {
-    let [x0, x1, x2]: [u64; 3] = memory::read(pt_regs, 0)?;
-    let [sp, pc, pstate]: [u64; 3] = memory::read(pt_regs, SP)?;
+pub(crate) fn saved(pt_regs: u64) -> SavedRegisters {
+    let [x0, x1, x2]: [u64; 3] = memory::read_or_zero(pt_regs, 0);
+    let [sp, pc, pstate]: [u64; 3] = memory::read_or_zero(pt_regs, SP);
     let stack_pointer = if pstate & MODE32 == 0 {
         sp
     } else {
-        memory::read(pt_regs, X13)?
+        memory::read_or_zero(pt_regs, X13)
     };
-    let orig_x0 = memory::read(pt_regs, ORIG_X0)?;
+    let orig_x0 = memory::read_or_zero(pt_regs, ORIG_X0);
     // The kernel forgets it when it looks for signals (`forget_syscall`); the register stays.
-    let system_call = match memory::read::<i32>(pt_regs, SYSCALLNO)? {
+    let system_call = match memory::read_or_zero::<i32>(pt_regs, SYSCALLNO) {
         number @ 0.. => number.into(),
-        _ => memory::read::<i64>(pt_regs, X8)?,
+        _ => memory::read_or_zero::<i64>(pt_regs, X8),
     };
-    Some(SavedRegisters {
+    SavedRegisters {
         system_call,
         arguments: [orig_x0, x1, x2],
         result: x0.cast_signed(),
-        stack_pointer,
-        instruction_pointer: pc,
-    })
+        place: Place {
+            stack_pointer,
+            instruction_pointer: pc,
+        },
+    }
 }
 
 /// The registers that this task saved, without a helper to find them: kernels that lack it have no

@@ -11,18 +11,16 @@
 use core::mem::offset_of;
 
 use aya_ebpf::helpers::bpf_get_current_task;
-use connect_ebpf::record::{
-    Endpoints, TRANSPORT_DCCP, TRANSPORT_ICMP, TRANSPORT_MPTCP, TRANSPORT_OTHER, TRANSPORT_RAW,
-    TRANSPORT_SCTP, TRANSPORT_SMC, TRANSPORT_TCP, TRANSPORT_UDP, TRANSPORT_UDPLITE, TRANSPORT_UNIX,
-    TRANSPORT_UNKNOWN,
+use connect_ebpf::{
+    code::Transport,
+    record::Endpoints,
+    uapi::family::{AF_INET, AF_INET6, AF_SMC, AF_UNIX},
 };
 
-use crate::{maps::setting, memory::read};
-
-const AF_UNIX: u16 = 1;
-const AF_INET: u16 = 2;
-const AF_INET6: u16 = 10;
-const AF_SMC: u16 = 43;
+use super::{
+    memory::{read, read_or_zero},
+    setting::setting,
+};
 
 const SOCK_RAW: u16 = 3;
 
@@ -45,8 +43,8 @@ pub(crate) struct Socket {
     pub(crate) sk: u64,
     /// Number of its inode, if it may make attempts; else 0.
     pub(crate) inode: u64,
-    /// What it is: `TRANSPORT_*`.
-    pub(crate) transport: u8,
+    /// What it is.
+    pub(crate) transport: Transport,
     /// 1: it has begun to connect already, so a call on it asks for that attempt. Otherwise 0.
     pub(crate) begun: u8,
 }
@@ -107,14 +105,15 @@ pub(crate) fn of(fd: i32) -> Option<Socket> {
 pub(crate) fn file(fd: i32) -> Option<u64> {
     // SAFETY: the helper takes no arguments.
     let task = unsafe { bpf_get_current_task() };
-    let files: u64 = read(task, setting!(offsets.task_files))?;
-    let table: u64 = read(files, setting!(offsets.files_fdt))?;
-    let table: DescriptorTable = read(table, 0)?;
+    let files: u64 = read_or_zero(task, setting!(offsets.task_files));
+    let table: u64 = read_or_zero(files, setting!(offsets.files_fdt));
+    // Of nothing, in which there is no descriptor, where anything before could not be read.
+    let table: DescriptorTable = read_or_zero(table, 0);
     let fd = fd.cast_unsigned();
     if fd >= table.max_fds {
         return None;
     }
-    let file: u64 = read(table.fd.wrapping_add(u64::from(fd) * 8), 0)?;
+    let file: u64 = read_or_zero(table.fd.wrapping_add(u64::from(fd) * 8), 0);
     (file != 0).then_some(file)
 }
 
@@ -125,20 +124,23 @@ pub(crate) fn of_file(file: u64) -> Option<Socket> {
         return None;
     }
     // Whatever else a file's private data are, they do not point back to it from there.
-    let socket: u64 = read(file, setting!(offsets.file_private_data))?;
+    let socket: u64 = read_or_zero(file, setting!(offsets.file_private_data));
     let KernelSocket {
         state,
         kind,
         file: own_file,
         sk,
         ..
-    } = read(socket, 0)?;
+    } = read_or_zero(socket, 0);
     if own_file != file || sk == 0 {
         return None;
     }
-    let transport = transport(sk, kind)?;
-    let inode = if matches!(transport, TRANSPORT_TCP | TRANSPORT_MPTCP | TRANSPORT_SMC) {
-        read(socket, setting!(offsets.socket_inode_ino))?
+    let transport = transport(sk, kind);
+    let inode = if matches!(
+        transport,
+        Transport::Tcp | Transport::Mptcp | Transport::Smc
+    ) {
+        read_or_zero(socket, setting!(offsets.socket_inode_ino))
     } else {
         0
     };
@@ -151,39 +153,29 @@ pub(crate) fn of_file(file: u64) -> Option<Socket> {
 }
 
 #[inline(always)]
-fn transport(sk: u64, kind: u16) -> Option<u8> {
-    let family: u16 = read(sk, offset_of!(SockCommon, family) as u32)?;
-    Some(match family {
-        AF_UNIX => TRANSPORT_UNIX,
-        AF_SMC => TRANSPORT_SMC,
-        AF_INET | AF_INET6 if kind == SOCK_RAW => TRANSPORT_RAW,
-        AF_INET | AF_INET6 => match protocol(sk)? {
-            IPPROTO_TCP => TRANSPORT_TCP,
-            IPPROTO_UDP => TRANSPORT_UDP,
-            IPPROTO_MPTCP => TRANSPORT_MPTCP,
-            IPPROTO_SCTP => TRANSPORT_SCTP,
-            IPPROTO_DCCP => TRANSPORT_DCCP,
-            IPPROTO_UDPLITE => TRANSPORT_UDPLITE,
-            IPPROTO_ICMP | IPPROTO_ICMPV6 => TRANSPORT_ICMP,
-            _ => TRANSPORT_OTHER,
+fn transport(sk: u64, kind: u16) -> Transport {
+    match read_or_zero::<u16>(sk, offset_of!(SockCommon, family) as u32) {
+        AF_UNIX => Transport::Unix,
+        AF_SMC => Transport::Smc,
+        AF_INET | AF_INET6 if kind == SOCK_RAW => Transport::Raw,
+        AF_INET | AF_INET6 => match protocol(sk) {
+            IPPROTO_TCP => Transport::Tcp,
+            IPPROTO_UDP => Transport::Udp,
+            IPPROTO_MPTCP => Transport::Mptcp,
+            IPPROTO_SCTP => Transport::Sctp,
+            IPPROTO_DCCP => Transport::Dccp,
+            IPPROTO_UDPLITE => Transport::Udplite,
+            IPPROTO_ICMP | IPPROTO_ICMPV6 => Transport::Icmp,
+            _ => Transport::Other,
         },
-        _ => TRANSPORT_OTHER,
-    })
-}
-
-/// Whether a socket of this transport has endpoints.
-#[inline(always)]
-pub(crate) const fn is_internet(transport: u8) -> bool {
-    !matches!(
-        transport,
-        TRANSPORT_UNKNOWN | TRANSPORT_UNIX | TRANSPORT_SMC | TRANSPORT_OTHER
-    )
+        _ => Transport::Other,
+    }
 }
 
 /// `sk_protocol`: `IPPROTO_*`.
 #[inline(always)]
-pub(crate) fn protocol(sk: u64) -> Option<u16> {
-    read(sk, setting!(offsets.sock_protocol))
+pub(crate) fn protocol(sk: u64) -> u16 {
+    read_or_zero(sk, setting!(offsets.sock_protocol))
 }
 
 /// `sk_err`: an errno, or 0.
@@ -192,29 +184,35 @@ pub(crate) fn error(sk: u64) -> Option<u32> {
     read(sk, setting!(offsets.sock_err))
 }
 
+/// Whether it is known where a socket keeps its endpoints.
+#[inline(always)]
+pub(crate) fn has_endpoints() -> bool {
+    setting!(offsets.inet_sport) != 0
+}
+
 /// Both ends; all 0 where it is no internet socket.
 #[inline(always)]
 pub(crate) fn endpoints(sk: u64) -> Endpoints {
     let mut endpoints = Endpoints::UNKNOWN;
-    let _unknown = fill(sk, &mut endpoints);
+    let _unknown = write_endpoints(sk, &mut endpoints);
     endpoints
 }
 
-/// Writes down both ends, as far as there are any.
+/// Writes both ends, as far as there are any.
 #[inline(always)]
-pub(crate) fn fill(sk: u64, endpoints: &mut Endpoints) -> Option<()> {
-    let common: SockCommon = read(sk, 0)?;
+pub(crate) fn write_endpoints(sk: u64, endpoints: &mut Endpoints) -> Option<()> {
+    let common: SockCommon = read_or_zero(sk, 0);
     if common.family == AF_INET {
         endpoints.local_address = from_ipv4(common.rcv_saddr);
         endpoints.peer_address = from_ipv4(common.daddr);
     } else if common.family == AF_INET6 && setting!(offsets.sock_v6_daddr) != 0 {
-        let addresses: Ipv6Addresses = read(sk, setting!(offsets.sock_v6_daddr))?;
+        let addresses: Ipv6Addresses = read_or_zero(sk, setting!(offsets.sock_v6_daddr));
         endpoints.local_address = addresses.rcv_saddr;
         endpoints.peer_address = addresses.daddr;
     } else {
         return None;
     }
-    let local_port: u16 = read(sk, setting!(offsets.inet_sport))?;
+    let local_port: u16 = read_or_zero(sk, setting!(offsets.inet_sport));
     endpoints.local_port = u16::from_be(local_port);
     endpoints.peer_port = u16::from_be(common.dport);
     endpoints.family = common.family;

@@ -8,45 +8,20 @@ use aya_ebpf::helpers::{
 };
 use connect_ebpf::settings::{REGISTERS_BY_HELPER, REGISTERS_BY_STACK};
 
-use crate::{
+pub(crate) use super::saved_registers::{Place, SavedRegisters};
+use super::{
     architecture::{
         self, SIGFRAME_INSTRUCTION_POINTER, SIGFRAME_RESULT, SIGFRAME_STACK_POINTER,
         SIGFRAME_SYSTEM_CALL, SYS_CONNECT, SYSCALL_LENGTH,
     },
-    maps::setting,
+    setting::setting,
 };
-
-/// Registers that a task saved.
-#[derive(Clone, Copy)]
-pub(crate) struct SavedRegisters {
-    /// Which system call it is in; negative in an interrupt or fault.
-    pub(crate) system_call: i64,
-    /// The first three arguments of the system call that it is in.
-    pub(crate) arguments: [u64; 3],
-    /// What the system call is going to return, as far as that is decided.
-    pub(crate) result: i64,
-    /// Its stack pointer.
-    pub(crate) stack_pointer: u64,
-    /// Its instruction pointer.
-    pub(crate) instruction_pointer: u64,
-}
-
-impl SavedRegisters {
-    /// Of a task whose registers cannot be read.
-    pub(crate) const UNKNOWN: Self = Self {
-        system_call: 0,
-        arguments: [0; 3],
-        result: 0,
-        stack_pointer: 0,
-        instruction_pointer: 0,
-    };
-}
 
 /// The current task's saved registers, where the kernel lets us.
 #[inline(always)]
 pub(crate) fn registers() -> Option<SavedRegisters> {
     match setting!(task_registers) {
-        REGISTERS_BY_HELPER => by_helper(),
+        REGISTERS_BY_HELPER => Some(by_helper()),
         REGISTERS_BY_STACK => {
             // SAFETY: no arguments.
             architecture::saved_on_stack(unsafe { bpf_get_current_task() })
@@ -56,7 +31,7 @@ pub(crate) fn registers() -> Option<SavedRegisters> {
 }
 
 #[inline(always)]
-fn by_helper() -> Option<SavedRegisters> {
+fn by_helper() -> SavedRegisters {
     // SAFETY: no arguments; the verifier knows what it returns.
     let task = unsafe { bpf_get_current_task_btf() };
     // SAFETY: `task` is the current task, straight from the helper.
@@ -78,17 +53,19 @@ pub(crate) fn stack_pointer_after_handler(stack_pointer: u64) -> Option<u64> {
     sigframe(stack_pointer, SIGFRAME_STACK_POINTER)
 }
 
-/// With which stack and instruction pointer a connect call will return that is made again when the
-/// handler that is about to return has returned; `None` if none is.
+/// Where a connect call returns that is restarted when the handler that is about to return has returned;
+/// `None` if none is.
 #[inline(always)]
-pub(crate) fn restart_after_handler(stack_pointer: u64) -> Option<(u64, u64)> {
+pub(crate) fn restart_after_handler(stack_pointer: u64) -> Option<Place> {
     let system_call = sigframe(stack_pointer, SIGFRAME_SYSTEM_CALL)?;
     if system_call.cast_signed() != SYS_CONNECT {
         return None;
     }
     let made = instruction_after_handler(stack_pointer)?;
-    let returns = made.wrapping_add(SYSCALL_LENGTH);
-    Some((stack_pointer_after_handler(stack_pointer)?, returns))
+    Some(Place {
+        stack_pointer: stack_pointer_after_handler(stack_pointer)?,
+        instruction_pointer: made.wrapping_add(SYSCALL_LENGTH),
+    })
 }
 
 /// Where the thread goes on when the handler that is about to return has returned.

@@ -1,0 +1,51 @@
+//! A thread from its fork to its end, or to the end of its identity: nothing kept for it may stay behind, or its
+//! successor under the same id would inherit it, and the tables would fill.
+
+use aya_ebpf::EbpfContext;
+
+use super::{interruption, observed, syscall, thread};
+use crate::fact::task;
+
+/// The current task starts another one: whether that one is to be followed.
+#[inline(always)]
+pub(crate) fn is_followed() -> bool {
+    observed::follows(task::current().tid)
+}
+
+/// Follows a task that an observed one has started.
+#[inline(always)]
+pub(crate) fn follow(ctx: &impl EbpfContext, child: u32) {
+    observed::follow(ctx, child);
+}
+
+/// The current thread ends.
+#[inline(always)]
+pub(crate) fn exits() {
+    let tid = task::current().tid;
+    end(tid);
+    observed::unfollow(tid);
+}
+
+/// The current process runs another program. A thread that is not its group's leader takes the leader's id
+/// then: its own old id is gone without an exit.
+#[inline(always)]
+pub(crate) fn execs(ctx: &impl EbpfContext, old_tid: u32) {
+    // A handler that execs does not return to the call that it interrupted.
+    end(old_tid);
+    let tid = task::current().tid;
+    if old_tid != tid && observed::follows(old_tid) {
+        observed::follow(ctx, tid);
+        observed::unfollow(old_tid);
+    }
+}
+
+/// Ends the calls of a thread, and removes what is kept for it. Most threads never connected, and have
+/// nothing.
+#[inline(always)]
+fn end(tid: u32) {
+    if let Some(thread) = thread::entry(tid) {
+        syscall::end_of_thread(thread);
+        interruption::end_of_thread(tid, thread);
+        thread::remove(tid);
+    }
+}

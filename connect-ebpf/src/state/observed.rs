@@ -1,0 +1,100 @@
+//! Whom and what to report. Every question is about a frozen setting first, so that a filter that
+//! is not used costs nothing.
+
+use aya_ebpf::{EbpfContext, macros::map, maps::HashMap};
+use aya_log_ebpf::error;
+use connect_ebpf::{
+    code::Settlement,
+    loss::KernelLoss,
+    record::{Call, Connect},
+    settings::{ANY, LINEAGE_ENTRIES},
+    uapi::errno::EINPROGRESS,
+};
+
+use crate::{
+    fact::{
+        setting::setting,
+        task::{self, TaskId},
+    },
+    output::loss::lose,
+};
+
+/// Thread ids of the observed command and its descendants.
+#[map]
+static LINEAGE: HashMap<u32, u32> = HashMap::with_max_entries(LINEAGE_ENTRIES, 0);
+
+/// Whether calls of this task are reported.
+#[inline(always)]
+pub(crate) fn task(id: TaskId) -> bool {
+    if setting!(pid) != ANY && setting!(pid) != id.pid {
+        return false;
+    }
+    if setting!(uid) != ANY && setting!(uid) != task::uid() {
+        return false;
+    }
+    setting!(lineage) == 0 || LINEAGE.get_ptr(&id.tid).is_some()
+}
+
+/// Whether calls of the process on whose behalf this task works are reported: io_uring makes threads
+/// without a fork, and whoever waits for a completion need not be who submitted.
+#[inline(always)]
+pub(crate) fn owner(id: TaskId) -> bool {
+    task(id) || follows(id.pid)
+}
+
+/// Whether a call that is over is reported.
+#[inline(always)]
+pub(super) fn connect(connect: &Connect) -> bool {
+    if setting!(failed) != 0 && (connect.ret == 0 || connect.ret == -i64::from(EINPROGRESS)) {
+        return false;
+    }
+    family(&connect.call)
+}
+
+/// Whether calls for an address of this family are reported.
+#[inline(always)]
+pub(super) fn family(call: &Call) -> bool {
+    let [low, high, ..] = call.address;
+    setting!(family) == ANY || (call.address_len >= 2 && is_wanted(u16::from_ne_bytes([low, high])))
+}
+
+/// Whether this family is reported.
+#[inline(always)]
+pub(super) fn is_wanted(family: u16) -> bool {
+    setting!(family) == ANY || setting!(family) == u32::from(family)
+}
+
+/// Whether this outcome of an attempt is reported. Whoever asks for failures wants to know of what
+/// was given up, too: it is how a caller's own timeout looks.
+#[inline(always)]
+pub(super) fn outcome(settlement: u8) -> bool {
+    setting!(failed) == 0 || settlement != Settlement::Established.number()
+}
+
+/// Whether this task is observed because of its ancestry.
+#[inline(always)]
+pub(super) fn follows(tid: u32) -> bool {
+    setting!(lineage) != 0 && LINEAGE.get_ptr(&tid).is_some()
+}
+
+/// Observes this task from now on.
+#[inline(always)]
+pub(super) fn follow(ctx: &impl EbpfContext, tid: u32) {
+    if let Err(error) = LINEAGE.insert(&tid, &1, 0)
+        && lose(KernelLoss::LineageFull)
+    {
+        error!(
+            ctx,
+            "task {} and its descendants are not observed: error {}", tid, error
+        );
+    }
+}
+
+/// Observes this task no more.
+#[inline(always)]
+pub(super) fn unfollow(tid: u32) {
+    if setting!(lineage) != 0 {
+        // A task that is not observed has nothing to remove, which is no error.
+        let _absent = LINEAGE.remove(&tid);
+    }
+}
