@@ -8,11 +8,12 @@ use std::{
 use anyhow::{Result, anyhow};
 
 use crate::{
-    attach::{self, Functions, Survey},
-    cli::Means,
+    attach::{self, selection::Functions, survey::Survey},
     coverage::Coverage,
+    host::tracefs::Tracefs,
+    observation::Means,
     output::STANDARD_OUTPUT,
-    preflight::{self, Verdict, function_hooks, requirements},
+    preflight::{Verdict, function_hooks, requirements},
 };
 
 /// Prints every requirement with its verdict and its mend; status 1 if one is missing.
@@ -24,7 +25,7 @@ pub fn check() -> Result<ExitCode> {
     use std::fmt::Write as _;
 
     let mut requirements = requirements();
-    let tracefs = preflight::mounted_tracefs();
+    let tracefs = Tracefs::mounted();
     let survey = tracefs
         .as_ref()
         .map_or_else(|| Survey::unknown("tracefs is not mounted now"), Survey::of);
@@ -53,7 +54,7 @@ pub fn check() -> Result<ExitCode> {
         }
     }
     writeln!(page, "\n{:24} COVERAGE", "WAY INTO CONNECT")?;
-    for (way, sentence) in Coverage::of(&survey, &functions, &Means::ALL).sentences() {
+    for (way, sentence) in Coverage::of(&survey, &functions, Means::ALL).sentences() {
         writeln!(page, "{way:24} {sentence}")?;
     }
     match stdout().write_all(page.as_bytes()) {

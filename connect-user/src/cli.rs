@@ -1,4 +1,4 @@
-//! What can be typed.
+//! What can be typed, and what it means: an [`Observation`] for each command that observes.
 
 #![expect(
     clippy::doc_markdown,
@@ -7,10 +7,19 @@
 
 use std::{ffi::OsString, path::PathBuf, time::Duration};
 
-use clap::{Args, CommandFactory as _, Parser, Subcommand, ValueEnum, error::ErrorKind};
+use clap::{
+    Args, CommandFactory as _, Parser, Subcommand, ValueEnum, builder::PossibleValue,
+    error::ErrorKind,
+};
 use connect_ebpf::{attempt::ATTEMPTS_ENTRIES, settings};
 
-use crate::address;
+use crate::{
+    address,
+    observation::{self, Color, Events, Format, Hooks, Label, Observation, Until, Whom},
+};
+
+/// Where `export` listens by default.
+const EXPORT_ADDRESS: &str = "127.0.0.1:9788";
 
 /// Shows every connect(2) a Linux host makes, why it failed, and what became of it.
 #[derive(Debug, Parser)]
@@ -138,19 +147,6 @@ pub struct Serving {
     pub series_ttl: Duration,
 }
 
-/// `--label`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub enum Label {
-    /// Name of the task that connects.
-    Process,
-    /// Its cgroup v2 id.
-    Cgroup,
-    /// Port of the address passed.
-    PeerPort,
-    /// The address passed, without its port; of a unix socket, its path.
-    PeerAddress,
-}
-
 /// What to observe, for how long, and how to show it.
 #[derive(Debug, Args)]
 pub struct Options {
@@ -210,15 +206,6 @@ pub struct Means {
     pub skip_io_uring: bool,
 }
 
-impl Means {
-    /// All that there is, which is the default.
-    pub const ALL: Self = Self {
-        hooks: Hooks::Auto,
-        skip_socket: false,
-        skip_io_uring: false,
-    };
-}
-
 /// What is shown; decided in the kernel, so what is filtered out costs least.
 #[derive(Clone, Debug, Args)]
 #[command(next_help_heading = "Filters")]
@@ -252,36 +239,147 @@ pub struct Capacity {
     pub attempts: u32,
 }
 
-/// `--output`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub enum Format {
-    /// Aligned columns for a person.
-    Table,
-    /// One JSON object per line.
-    Json,
+impl From<Options> for Observation {
+    fn from(options: Options) -> Self {
+        Self {
+            whom: Whom::Host,
+            filters: options.filters.into(),
+            means: options.means.into(),
+            capacity: options.capacity.into(),
+            events: Some(Events {
+                format: options.output,
+                file: options.output_file,
+                color: options.color,
+                summary: options.summary,
+                explain: options.explain,
+                settled: options.settled,
+            }),
+            serving: options.serving.served(None),
+            until: Until {
+                duration: options.duration,
+                count: options.count,
+            },
+        }
+    }
 }
 
-/// `--color`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub enum Color {
-    /// On a terminal, unless NO_COLOR is set or TERM is dumb.
-    Auto,
-    /// Always.
-    Always,
-    /// Never.
-    Never,
+impl From<Run> for Observation {
+    fn from(run: Run) -> Self {
+        Self {
+            whom: Whom::Command(run.command),
+            ..run.options.into()
+        }
+    }
 }
 
-/// `--hooks`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub enum Hooks {
-    /// The system call tracepoints, and the kernel's functions for what those do not show.
-    Auto,
-    /// The system call tracepoints: no 32-bit calls, and the address as the caller's memory has it.
-    Tracepoint,
-    /// The kernel's functions (fentry, fexit): other system calls stay as fast as they are.
-    Function,
+impl From<Export> for Observation {
+    fn from(export: Export) -> Self {
+        Self {
+            whom: Whom::Host,
+            filters: export.filters.into(),
+            means: export.means.into(),
+            capacity: export.capacity.into(),
+            events: export.output.map(|format| Events {
+                format,
+                file: export.output_file,
+                color: Color::Auto,
+                summary: false,
+                explain: false,
+                settled: false,
+            }),
+            serving: export.serving.served(Some(EXPORT_ADDRESS)),
+            until: Until {
+                duration: export.duration,
+                count: None,
+            },
+        }
+    }
 }
+
+impl From<Means> for observation::Means {
+    fn from(means: Means) -> Self {
+        Self {
+            hooks: means.hooks,
+            sockets: !means.skip_socket,
+            io_uring: !means.skip_io_uring,
+        }
+    }
+}
+
+impl From<Filters> for observation::Filters {
+    fn from(filters: Filters) -> Self {
+        Self {
+            pid: filters.pid,
+            uid: filters.uid,
+            family: filters.family,
+            failed: filters.failed,
+        }
+    }
+}
+
+impl From<Capacity> for observation::Capacity {
+    fn from(capacity: Capacity) -> Self {
+        Self {
+            ring_bytes: capacity.ring_kib << 10,
+            threads: capacity.threads,
+            attempts: capacity.attempts,
+        }
+    }
+}
+
+impl Serving {
+    /// What is served: nothing, unless an address was typed or there is one by default.
+    fn served(self, address: Option<&str>) -> Option<observation::Serving> {
+        let listen = self.listen.or_else(|| address.map(str::to_owned))?;
+        Some(observation::Serving {
+            listen,
+            labels: self.labels,
+            max_series: self.max_series,
+            series_ttl: self.series_ttl,
+        })
+    }
+}
+
+/// Says how the variants of a type of [`observation`] are typed, and what `--help` says of each.
+macro_rules! typed {
+    ($type:ident { $($variant:ident = $name:literal, $help:literal;)* }) => {
+        impl ValueEnum for $type {
+            fn value_variants<'a>() -> &'a [Self] {
+                &[$(Self::$variant),*]
+            }
+
+            fn to_possible_value(&self) -> Option<PossibleValue> {
+                Some(match self {
+                    $(Self::$variant => PossibleValue::new($name).help($help),)*
+                })
+            }
+        }
+    };
+}
+
+typed!(Label {
+    Process = "process", "Name of the task that connects";
+    Cgroup = "cgroup", "Its cgroup v2 id";
+    PeerPort = "peer-port", "Port of the address passed";
+    PeerAddress = "peer-address", "The address passed, without its port; of a unix socket, its path";
+});
+
+typed!(Format {
+    Table = "table", "Aligned columns for a person";
+    Json = "json", "One JSON object per line";
+});
+
+typed!(Color {
+    Auto = "auto", "On a terminal, unless NO_COLOR is set or TERM is dumb";
+    Always = "always", "Always";
+    Never = "never", "Never";
+});
+
+typed!(Hooks {
+    Auto = "auto", "The system call tracepoints, and the kernel's functions for what those do not show";
+    Tracepoint = "tracepoint", "The system call tracepoints: no 32-bit calls, and the address as the caller's memory has it";
+    Function = "function", "The kernel's functions (fentry, fexit): other system calls stay as fast as they are";
+});
 
 /// Directives as RUST_LOG has them, of which each must name a level.
 fn log_level(text: &str) -> Result<String, String> {

@@ -12,74 +12,21 @@ use connect_ebpf::{
 };
 use tokio::io::{Interest, unix::AsyncFd};
 
-use crate::attach::program_info;
-
-/// Why a record was not delivered.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Loss {
-    /// The kernel object could not write it.
-    Kernel(KernelLoss),
-    /// The kernel did not run the hook, as another tracepoint program was running on that CPU.
-    HookMissed,
-    /// The agent could not make sense of it.
-    Malformed,
-    /// The reader of the output was slower than the events came.
-    OutputFull,
-    /// The reader of the output went away.
-    OutputClosed,
-}
-
-impl Loss {
-    /// Every reason.
-    pub const ALL: [Self; 12] = [
-        Self::Kernel(KernelLoss::RingFull),
-        Self::Kernel(KernelLoss::InflightFull),
-        Self::Kernel(KernelLoss::LineageFull),
-        Self::Kernel(KernelLoss::AttemptsFull),
-        Self::Kernel(KernelLoss::OutcomeMissed),
-        Self::Kernel(KernelLoss::NestingFull),
-        Self::Kernel(KernelLoss::CompletionMissed),
-        Self::Kernel(KernelLoss::ReturnMissed),
-        Self::HookMissed,
-        Self::Malformed,
-        Self::OutputFull,
-        Self::OutputClosed,
-    ];
-
-    /// Name of the reason in events, totals and metrics.
-    #[must_use]
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::Kernel(loss) => loss.name(),
-            Self::HookMissed => "hook_missed",
-            Self::Malformed => "malformed",
-            Self::OutputFull => "output_full",
-            Self::OutputClosed => "output_closed",
-        }
-    }
-}
-
-/// Programs whose missed runs may be missed calls.
-#[derive(Debug, Default)]
-pub struct Watched {
-    /// What makes the records of native calls.
-    pub returns: Vec<OwnedFd>,
-    /// What makes those of others.
-    pub others: Vec<OwnedFd>,
-}
+use crate::{
+    attach::{link::Watched, maps::RecordMaps},
+    host::program,
+    loss::Loss,
+};
 
 /// The user's end of the ring buffer and of the loss counters.
 pub struct Collector {
     ring: AsyncFd<RingBuf<MapData>>,
     losses: PerCpuArray<MapData, u64>,
-    returns: PerCpuArray<MapData, u64>,
     attempts: HashMap<MapData, u64, Attempt>,
     handovers: HashMap<MapData, u64, Handover>,
-    watched: Watched,
-    /// Returns that one hook has told of before the other was in place.
-    unconfirmed: u64,
-    /// What [`Self::losses`] has told so far.
-    told: Vec<(Loss, u64)>,
+    missed: Missed,
+    /// What [`Self::losses`] has reported so far.
+    reported: Vec<(Loss, u64)>,
 }
 
 impl Collector {
@@ -87,15 +34,15 @@ impl Collector {
     ///
     /// # Errors
     ///
-    /// The runtime cannot watch the ring buffer.
-    pub fn new(
-        ring: RingBuf<MapData>,
-        losses: PerCpuArray<MapData, u64>,
-        returns: PerCpuArray<MapData, u64>,
-        attempts: HashMap<MapData, u64, Attempt>,
-        handovers: HashMap<MapData, u64, Handover>,
-        watched: Watched,
-    ) -> Result<Self> {
+    /// The runtime cannot watch the ring buffer, or a counter cannot be read.
+    pub fn new(maps: RecordMaps, watched: Watched) -> Result<Self> {
+        let RecordMaps {
+            ring,
+            losses,
+            returns,
+            attempts,
+            handovers,
+        } = maps;
         #[expect(
             unsafe_code,
             reason = "tokio watches a descriptor that it does not own"
@@ -104,20 +51,14 @@ impl Collector {
         // stays open until the AsyncFd, which takes the ring buffer, is dropped.
         let ring = unsafe { AsyncFd::register_with_interest(ring, Interest::READABLE) }
             .context("cannot watch the ring buffer")?;
-        let mut collector = Self {
+        Ok(Self {
             ring,
             losses,
-            returns,
             attempts,
             handovers,
-            watched,
-            unconfirmed: 0,
-            told: Vec::new(),
-        };
-        let confirmed = sum(&collector.returns, RETURNS_CONFIRMED)?;
-        let by_function = sum(&collector.returns, RETURNS_BY_FUNCTION)?;
-        collector.unconfirmed = by_function.saturating_sub(confirmed);
-        Ok(collector)
+            missed: Missed::new(returns, watched)?,
+            reported: Vec::new(),
+        })
     }
 
     /// Waits until the kernel object asks to be drained, which it does only when much is pending:
@@ -146,18 +87,21 @@ impl Collector {
         self.attempts
             .iter()
             .filter_map(Result::ok)
-            .filter_map(|(sk, attempt)| {
-                let left = self.handovers.get(&sk, 0).ok()?;
-                let is_its = left.syn_ns == attempt.syn_ns
-                    && left.settlement == Settlement::Pending.number();
-                is_its.then_some(Outcome {
-                    ret: left.ret,
-                    ..attempt.outcome
-                })
-            })
+            .filter_map(|(socket, attempt)| self.left(socket, &attempt))
     }
 
-    /// What was lost in the kernel since the last time this was asked.
+    /// The record of an attempt, if its call has handed it over and nobody has settled it.
+    fn left(&self, socket: u64, attempt: &Attempt) -> Option<Outcome> {
+        let handover = self.handovers.get(&socket, 0).ok()?;
+        let is_its = handover.syn_ns == attempt.syn_ns;
+        let is_pending = handover.settlement == Settlement::Pending.number();
+        (is_its && is_pending).then_some(Outcome {
+            ret: handover.ret,
+            ..attempt.outcome
+        })
+    }
+
+    /// What was lost in the kernel since this was last asked, by reason; a reason without losses is absent.
     ///
     /// # Errors
     ///
@@ -167,33 +111,59 @@ impl Collector {
         for loss in KernelLoss::ALL {
             totals.push((Loss::Kernel(loss), sum(&self.losses, loss.index())?));
         }
-        // In this order, calls that return meanwhile look recovered, and not lost.
-        let confirmed = sum(&self.returns, RETURNS_CONFIRMED)? + self.unconfirmed;
-        let missed = missed_runs(&self.watched.returns);
-        let recovered = sum(&self.returns, RETURNS_BY_FUNCTION)?.saturating_sub(confirmed);
-        // What the kernel object has found out by itself is no second loss.
-        let known = sum(&self.returns, RETURNS_MISSED)?;
-        let missed = missed.saturating_sub(recovered).saturating_sub(known)
-            + missed_runs(&self.watched.others);
-        let told = self.told.iter().find(|(loss, _)| *loss == Loss::HookMissed);
-        // It never falls.
-        let missed = told.map_or(missed, |&(_, told)| missed.max(told));
-        totals.push((Loss::HookMissed, missed));
+        totals.push((Loss::HookMissed, self.missed.total()?));
         let new = totals
             .iter()
             .enumerate()
             .map(|(index, &(loss, total))| {
-                let told = self.told.get(index).map_or(0, |&(_, told)| told);
-                (loss, total.saturating_sub(told))
+                let before = self.reported.get(index).map_or(0, |&(_, before)| before);
+                (loss, total.saturating_sub(before))
             })
             .filter(|&(_, count)| count > 0)
             .collect();
-        self.told = totals;
+        self.reported = totals;
         Ok(new)
     }
 }
 
-/// A counter that every CPU has.
+/// Calls that are lost because the kernel did not run a hook: [`Loss::HookMissed`].
+struct Missed {
+    returns: PerCpuArray<MapData, u64>,
+    watched: Watched,
+    /// Returns that one hook has reported before the other was in place.
+    unconfirmed: u64,
+    /// The highest total so far.
+    highest: u64,
+}
+
+impl Missed {
+    fn new(returns: PerCpuArray<MapData, u64>, watched: Watched) -> Result<Self> {
+        let confirmed = sum(&returns, RETURNS_CONFIRMED)?;
+        let by_function = sum(&returns, RETURNS_BY_FUNCTION)?;
+        Ok(Self {
+            returns,
+            watched,
+            unconfirmed: by_function.saturating_sub(confirmed),
+            highest: 0,
+        })
+    }
+
+    /// How many there have been. It never falls.
+    fn total(&mut self) -> Result<u64> {
+        // In this order, a call that returns meanwhile looks recovered, and not lost.
+        let confirmed = sum(&self.returns, RETURNS_CONFIRMED)? + self.unconfirmed;
+        let runs = missed_runs(&self.watched.returns);
+        let recovered = sum(&self.returns, RETURNS_BY_FUNCTION)?.saturating_sub(confirmed);
+        // What the kernel object has found out by itself is no second loss.
+        let known = sum(&self.returns, RETURNS_MISSED)?;
+        let total = runs.saturating_sub(recovered).saturating_sub(known)
+            + missed_runs(&self.watched.others);
+        self.highest = self.highest.max(total);
+        Ok(self.highest)
+    }
+}
+
+/// Sum of a counter that every CPU has.
 fn sum(counters: &PerCpuArray<MapData, u64>, index: u32) -> Result<u64> {
     let counts = counters
         .get(&index, 0)
@@ -202,8 +172,8 @@ fn sum(counters: &PerCpuArray<MapData, u64>, index: u32) -> Result<u64> {
 }
 
 /// How often the kernel skipped programs (`recursion_misses` in their fdinfo, from kernel 5.12; for
-/// tracepoint programs, from 6.7); 0 where it does not tell.
+/// tracepoint programs, from 6.7); 0 where it does not say.
 fn missed_runs(programs: &[OwnedFd]) -> u64 {
-    let of = |program| program_info::number(program, "recursion_misses:");
+    let of = |program| program::number(program, "recursion_misses:");
     programs.iter().filter_map(of).sum()
 }

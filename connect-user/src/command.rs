@@ -15,7 +15,7 @@ use rustix::{
 };
 use tokio::process::{Child, Command};
 
-use crate::{attach::Attached, escape::Escaped};
+use crate::{attach::maps::Lineage, escape::Escaped};
 
 /// The running command.
 #[derive(Debug)]
@@ -27,17 +27,17 @@ impl Observed {
     /// Starts the command, observed from before its first instruction.
     ///
     /// This thread is followed while it forks, so that the kernel itself puts the child under
-    /// observation; nothing has to be told to a process that may already be running.
+    /// observation, and a process that may already be running has nothing to be asked for.
     ///
     /// # Errors
     ///
     /// The command cannot be started.
-    pub fn start(words: &[OsString], attached: &mut Attached) -> Result<Self> {
+    pub fn start(words: &[OsString], lineage: &mut Lineage) -> Result<Self> {
         let (program, arguments) = words.split_first().context("there is no command")?;
         let this_thread = gettid().as_raw_nonzero().get().unsigned_abs();
-        attached.follow(this_thread)?;
+        lineage.follow(this_thread)?;
         let started = Command::new(program).args(arguments).spawn();
-        attached.unfollow(this_thread)?;
+        lineage.unfollow(this_thread)?;
         let child = started
             .with_context(|| format!("cannot run {}", Escaped(program.as_encoded_bytes())))?;
         Ok(Self { child })
@@ -47,7 +47,7 @@ impl Observed {
     ///
     /// # Errors
     ///
-    /// The kernel does not tell how it ended.
+    /// The kernel does not say how it ended.
     pub async fn ended(&mut self) -> Result<ExitStatus> {
         self.child
             .wait()
@@ -79,7 +79,7 @@ fn in_foreground() -> bool {
         .is_ok_and(|foreground| foreground == getpgrp())
 }
 
-/// The command's status as a shell tells it: 128 and the signal's number if one killed it.
+/// The command's status as a shell reports it: 128 and the signal's number if one killed it.
 #[must_use]
 pub fn exit_code(status: ExitStatus) -> ExitCode {
     let code = status

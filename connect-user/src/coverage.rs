@@ -1,13 +1,19 @@
-//! Which ways into connect are seen, and why the others are not. `check`, the line at start-up and
-//! the `notice` event all say what stands here; what it says of hooks, the metrics say too.
+//! Which ways into connect are seen, by which hooks, and why the others are not.
+//!
+//! `check`, the line at start-up and the `notice` event all say what stands here; the metrics
+//! (`hook_attached`) say of each hook whether it is in place.
 
 use std::borrow::Cow;
 
 use serde::Serialize;
 
 use crate::{
-    attach::{Functions, IoUring, Outcomes, Survey, btf::RT_SIGRETURN},
-    cli::{Hooks, Means},
+    attach::{
+        hooks::{Hook, Way},
+        selection::{Functions, Selection},
+        survey::{IoUring, Outcomes, Survey},
+    },
+    observation::{Hooks, Means, Whom},
 };
 
 /// One sentence per way into connect, as `via` calls it, and per thing that may be cut short.
@@ -25,7 +31,7 @@ pub struct Coverage {
     /// Attempts that no call explains: `MSG_FASTOPEN`, the kernel's own, and whatever else is not seen.
     #[serde(rename = "coverage.unknown")]
     pub unknown: Cow<'static, str>,
-    /// Whose copy of the address is told.
+    /// Whose copy of the address is shown.
     #[serde(rename = "coverage.address")]
     pub address: Cow<'static, str>,
     /// Calls that a signal interrupts.
@@ -42,38 +48,24 @@ const NOT_SEEN: &str = "not seen: ";
 impl Coverage {
     /// What is seen by these means.
     #[must_use]
-    pub fn of(survey: &Survey, functions: &Functions, means: &Means) -> Self {
+    pub fn of(survey: &Survey, functions: &Functions, means: Means) -> Self {
+        let selection = Selection::of(survey, means, &Whom::Host);
+        let hooks: Vec<_> = selection.hooks(functions).collect();
         Self {
-            syscall: match (means.hooks, functions) {
-                (Hooks::Function, _) => {
-                    "seen: fentry:__sys_connect, fexit:__sys_connect; not what seccomp denies, nor a \
-                     call that was under way at the start"
-                }
-                (_, Functions::Attached) => {
-                    "seen: syscalls:sys_enter_connect, syscalls:sys_exit_connect, and for calls that \
-                     the kernel skips there fentry:__sys_connect, fexit:__sys_connect"
-                }
-                _ => "seen: syscalls:sys_enter_connect, syscalls:sys_exit_connect",
-            }
-            .into(),
-            compat: compat(functions),
-            io_uring: io_uring(survey, means),
+            syscall: syscall(&hooks, means),
+            compat: compat(&hooks, functions),
+            io_uring: io_uring(&hooks, survey, means),
             unknown: match &survey.outcomes {
-                Outcomes::WithErrno(_) | Outcomes::WithoutErrno(_) => {
-                    "seen: sock:inet_sock_set_state, of TCP what becomes of the attempt".into()
-                }
-                Outcomes::Off(why) => format!("not seen: {why}").into(),
-            },
-            address: address(functions),
-            interruption: match survey.interruptions {
-                Some(true) if means.hooks == Hooks::Function => {
-                    format!("seen: signal:signal_deliver, fentry:{RT_SIGRETURN}").into()
-                }
-                Some(true) if *functions == Functions::Attached => format!(
-                    "seen: signal:signal_deliver, syscalls:sys_enter_rt_sigreturn, fentry:{RT_SIGRETURN}"
+                Outcomes::WithErrno(_) | Outcomes::WithoutErrno(_) => format!(
+                    "seen: {}, of TCP what becomes of the attempt",
+                    places(&hooks, Way::Attempt)
                 )
                 .into(),
-                Some(true) => "seen: signal:signal_deliver, syscalls:sys_enter_rt_sigreturn".into(),
+                Outcomes::Off(why) => not_seen(why),
+            },
+            address: address(&hooks, functions),
+            interruption: match survey.interruptions {
+                Some(true) => format!("seen: {}", places(&hooks, Way::Interruption)).into(),
                 Some(false) => {
                     "not seen: no signal:signal_deliver or syscalls:sys_enter_rt_sigreturn, \
                      so an interrupted call ends as ERESTARTSYS"
@@ -82,17 +74,17 @@ impl Coverage {
                 None => "seen if tracefs, which cannot be read now, has signal:signal_deliver".into(),
             },
             outcome: match &survey.outcomes {
-                Outcomes::WithErrno(_) => {
-                    "seen: sock:inet_sock_set_state, for TCP and the subflows \
-                     of MPTCP; SCTP and others have no such states"
-                        .into()
-                }
+                Outcomes::WithErrno(_) => format!(
+                    "seen: {}, for TCP and the subflows of MPTCP; SCTP and others have no such states",
+                    places(&hooks, Way::Attempt)
+                )
+                .into(),
                 Outcomes::WithoutErrno(why) => format!(
                     "not seen: why an attempt fails, nor whether it was abandoned; every end but a \
                      connection is `failed`, and no transport is told: {why}"
                 )
                 .into(),
-                Outcomes::Off(why) => format!("not seen: {why}").into(),
+                Outcomes::Off(why) => not_seen(why),
             },
         }
     }
@@ -119,9 +111,43 @@ impl Coverage {
     }
 }
 
-fn compat(functions: &Functions) -> Cow<'static, str> {
+/// The places of the hooks that let us see this, in the order of attachment, each once.
+fn places<'a>(hooks: impl IntoIterator<Item = &'a &'a Hook>, way: Way) -> String {
+    let mut places: Vec<_> = hooks
+        .into_iter()
+        .filter(|hook| hook.sees.contains(&way))
+        .map(|hook| hook.place.to_string())
+        .collect();
+    places.dedup();
+    places.join(", ")
+}
+
+fn not_seen(why: &str) -> Cow<'static, str> {
+    format!("{NOT_SEEN}{why}").into()
+}
+
+fn syscall(hooks: &[&Hook], means: Means) -> Cow<'static, str> {
+    let (functions, tracepoints): (Vec<_>, Vec<_>) = hooks
+        .iter()
+        .partition(|hook| hook.place.function().is_some());
+    let [functions, tracepoints] =
+        [functions, tracepoints].map(|hooks| places(&hooks, Way::Syscall));
+    if means.hooks == Hooks::Function {
+        return format!(
+            "seen: {functions}; not what seccomp denies, nor a call that was under way at the start"
+        )
+        .into();
+    }
+    if functions.is_empty() {
+        format!("seen: {tracepoints}").into()
+    } else {
+        format!("seen: {tracepoints}, and for calls that the kernel skips there {functions}").into()
+    }
+}
+
+fn compat(hooks: &[&Hook], functions: &Functions) -> Cow<'static, str> {
     match functions {
-        Functions::Attached => "seen: fentry:__sys_connect, fexit:__sys_connect".into(),
+        Functions::Attached => format!("seen: {}", places(hooks, Way::Compat)).into(),
         Functions::Unwanted => {
             "not seen: 32-bit system calls pass no tracepoint; of TCP, `unknown` tells what becomes of \
              the attempt"
@@ -135,40 +161,31 @@ fn compat(functions: &Functions) -> Cow<'static, str> {
     }
 }
 
-fn io_uring(survey: &Survey, means: &Means) -> Cow<'static, str> {
-    match &survey.io_uring {
-        IoUring::Off(why) => format!("not seen: {why}").into(),
-        _ if means.skip_io_uring => "not seen: --skip-io-uring".into(),
-        IoUring::Raw(raw) => format!(
-            "seen: io_uring:{}, io_uring:io_uring_complete, io_uring:io_uring_req_failed",
-            raw.submit
-        )
-        .into(),
-        IoUring::Plain(layout) => {
-            let mut seen =
-                String::from("seen: io_uring:io_uring_submit_sqe, io_uring:io_uring_complete");
-            for (is_there, name) in [
-                (layout.file_get_fd != 0, "file_get"),
-                (layout.failed_opcode != 0, "req_failed"),
-            ] {
-                if is_there {
-                    seen.extend([", io_uring:io_uring_", name]);
-                }
-            }
-            if layout.failed_opcode == 0 {
-                seen.push_str("; not what is refused before it is submitted");
-            }
-            if layout.complete_req == 0 {
-                seen.push_str("; requests of one ring are told apart by their user_data only");
-            }
-            seen.into()
+fn io_uring(hooks: &[&Hook], survey: &Survey, means: Means) -> Cow<'static, str> {
+    if let IoUring::Off(why) = &survey.io_uring {
+        return not_seen(why);
+    }
+    if !means.io_uring {
+        return not_seen("--skip-io-uring");
+    }
+    // Attached ends first, and read beginnings first.
+    let mut seen = format!("seen: {}", places(hooks.iter().rev(), Way::IoUring));
+    if let IoUring::Plain(layout) = &survey.io_uring {
+        if layout.failed_opcode == 0 {
+            seen.push_str("; not what is refused before it is submitted");
+        }
+        if layout.complete_req == 0 {
+            seen.push_str("; requests of one ring are told apart by their user_data only");
         }
     }
+    seen.into()
 }
 
-fn address(functions: &Functions) -> Cow<'static, str> {
+fn address(hooks: &[&Hook], functions: &Functions) -> Cow<'static, str> {
     match functions {
-        Functions::Attached => "seen: fentry:__sys_connect_file, the kernel's own copy".into(),
+        Functions::Attached => {
+            format!("seen: {}, the kernel's own copy", places(hooks, Way::Address)).into()
+        }
         Functions::Unwanted => "not seen: the kernel's own copy: a thread that rewrites the address \
                                 during the call can have us tell another"
             .into(),

@@ -7,13 +7,13 @@ use std::{
     net::{IpAddr, SocketAddr},
 };
 
-use connect_ebpf::record::{
-    self, ADDRESS_AT_ENTRY, ADDRESS_AT_EXIT, ADDRESS_KERNEL, ADDRESS_NOT_READ, Endpoints, Header,
-    KIND_CONNECT, KIND_OUTCOME, KNOWN_ADDRLEN, KNOWN_ENTRY, KNOWN_FD, OUTCOME_ABANDONED,
-    OUTCOME_ESTABLISHED, OUTCOME_FAILED, TRANSPORT_DCCP, TRANSPORT_ICMP, TRANSPORT_MPTCP,
-    TRANSPORT_OTHER, TRANSPORT_RAW, TRANSPORT_SCTP, TRANSPORT_SMC, TRANSPORT_TCP, TRANSPORT_UDP,
-    TRANSPORT_UDPLITE, TRANSPORT_UNIX, TRANSPORT_UNKNOWN, VERSION, VIA_COMPAT, VIA_IO_URING,
-    VIA_SYSCALL, VIA_UNKNOWN,
+use connect_ebpf::{
+    code::{AddressSource, Kind, Settlement, Transport, Via},
+    record::{self, Endpoints, Header, KNOWN_ADDRLEN, KNOWN_ENTRY, KNOWN_FD, VERSION},
+    uapi::{
+        errno::{EALREADY, EINPROGRESS, EISCONN},
+        family::{AF_INET, AF_INET6},
+    },
 };
 use zerocopy::FromBytes as _;
 
@@ -22,16 +22,8 @@ use crate::{
     clock::Clock,
     errno,
     escape::Escaped,
-    event::{Call, Connect, Event, Outcome, Settlement},
+    event::{Call, Connect, Event, Outcome},
 };
-
-const EISCONN: u32 = 106;
-const EALREADY: u32 = 114;
-const EINPROGRESS: u32 = 115;
-
-/// Families of [`Endpoints`].
-const AF_INET: u16 = 2;
-const AF_INET6: u16 = 10;
 
 /// Why bytes are no record.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -87,16 +79,16 @@ pub fn decode(bytes: &[u8], clock: Clock) -> Result<Event, Malformed> {
     if usize::try_from(header.length) != Ok(bytes.len()) {
         return Err(wrong_length);
     }
-    match header.kind {
-        KIND_CONNECT => {
+    let kind = u8::try_from(header.kind).ok().and_then(Kind::of);
+    match kind.ok_or(Malformed::Kind(header.kind))? {
+        Kind::Connect => {
             let record = record::Connect::read_from_bytes(bytes).map_err(|_size| wrong_length)?;
             connect(&record, clock).map(Event::Connect)
         }
-        KIND_OUTCOME => {
+        Kind::Outcome => {
             let record = record::Outcome::read_from_bytes(bytes).map_err(|_size| wrong_length)?;
             outcome(&record, clock).map(Event::Outcome)
         }
-        kind => Err(Malformed::Kind(kind)),
     }
 }
 
@@ -128,34 +120,31 @@ fn connect(record: &record::Connect, clock: Clock) -> Result<Connect, Malformed>
 }
 
 fn outcome(record: &record::Outcome, clock: Clock) -> Result<Outcome, Malformed> {
-    let outcome = match record.outcome {
-        OUTCOME_ESTABLISHED => Settlement::Established,
-        OUTCOME_FAILED => Settlement::Failed,
-        OUTCOME_ABANDONED => Settlement::Abandoned,
-        _ => return Err(Malformed::Field("outcome")),
-    };
+    let outcome = Settlement::of(record.outcome)
+        .filter(|outcome| Settlement::FINAL.contains(outcome))
+        .ok_or(Malformed::Field("outcome"))?;
+    let call = call(&record.call, record.transport, &record.endpoints)?;
     let id = id(record.call.entered_ns, record.call.tid);
     Ok(Outcome {
         attempt: id.clone(),
         id,
         timestamp: clock.wall(record.settled_ns),
-        call: call(&record.call, record.transport, &record.endpoints)?,
         outcome,
         errno: match (outcome, record.errno) {
             (Settlement::Established, _) => Some(0),
-            (Settlement::Abandoned, _) | (Settlement::Failed, 0) => None,
-            (Settlement::Failed, errno) => Some(errno),
+            (Settlement::Failed, errno) if errno != 0 => Some(errno),
+            _ => None,
         },
-        error_type: match outcome {
-            Settlement::Failed => error_type(record.errno),
-            Settlement::Established | Settlement::Abandoned => None,
-        },
+        error_type: (outcome == Settlement::Failed)
+            .then(|| error_type(record.errno))
+            .flatten(),
         duration_ns: record.settled_ns.saturating_sub(record.call.entered_ns),
-        left_with: if record.call.via == VIA_UNKNOWN {
+        left_with: if call.via == Via::Unknown {
             "an unseen call".to_owned()
         } else {
             error_type(errno::of_return(record.ret)).unwrap_or_else(|| "ok".to_owned())
         },
+        call,
     })
 }
 
@@ -183,20 +172,9 @@ pub fn unsettled(record: &record::Outcome, clock: Clock) -> Result<Connect, Malf
 }
 
 fn call(record: &record::Call, transport: u8, endpoints: &Endpoints) -> Result<Call, Malformed> {
-    let address_source = match record.address_source {
-        ADDRESS_NOT_READ => None,
-        ADDRESS_AT_ENTRY => Some("entry"),
-        ADDRESS_AT_EXIT => Some("exit"),
-        ADDRESS_KERNEL => Some("kernel"),
-        _ => return Err(Malformed::Field("address_source")),
-    };
-    let via = match record.via {
-        VIA_SYSCALL => "syscall",
-        VIA_IO_URING => "io_uring",
-        VIA_COMPAT => "compat",
-        VIA_UNKNOWN => "unknown",
-        _ => return Err(Malformed::Field("via")),
-    };
+    let address_source =
+        AddressSource::of(record.address_source).ok_or(Malformed::Field("address_source"))?;
+    let via = Via::of(record.via).ok_or(Malformed::Field("via"))?;
     let bytes = record
         .address
         .get(..usize::from(record.address_len))
@@ -211,7 +189,8 @@ fn call(record: &record::Call, transport: u8, endpoints: &Endpoints) -> Result<C
         endpoints.peer_address,
         endpoints.peer_port,
     )?;
-    let passed = address_source.and_then(|_| address::internet(bytes));
+    let was_read = address_source != AddressSource::NotRead;
+    let passed = address::internet(bytes).filter(|_| was_read);
     // Dissolved and never connected sockets have no peer.
     let elsewhere = peer.filter(|peer| {
         let canonical = |at: SocketAddr| (at.ip().to_canonical(), at.port());
@@ -225,13 +204,13 @@ fn call(record: &record::Call, transport: u8, endpoints: &Endpoints) -> Result<C
         cgroup_id: record.cgroup_id,
         fd: (record.known & KNOWN_FD != 0).then_some(record.fd),
         addrlen: (record.known & KNOWN_ADDRLEN != 0).then_some(record.addrlen),
-        address: if address_source.is_some() {
+        address: if was_read {
             address::decode(bytes)
         } else {
             address::Address::default()
         },
         address_source,
-        transport: self::transport(transport)?,
+        transport: Transport::of(transport).ok_or(Malformed::Field("transport"))?,
         local_address: local.map(|at| at.ip()),
         local_port: local.map(|at| at.port()),
         destination_address: elsewhere.map(|at| at.ip()),
@@ -250,24 +229,6 @@ fn end(family: u16, address: [u8; 16], port: u16) -> Result<Option<SocketAddr>, 
         _ => return Err(Malformed::Field("endpoints")),
     };
     Ok((port != 0).then(|| SocketAddr::new(ip, port)))
-}
-
-/// Name of a transport, as OpenTelemetry writes it.
-const fn transport(code: u8) -> Result<Option<&'static str>, Malformed> {
-    Ok(match code {
-        TRANSPORT_UNKNOWN | TRANSPORT_OTHER => None,
-        TRANSPORT_TCP => Some("tcp"),
-        TRANSPORT_UDP => Some("udp"),
-        TRANSPORT_UNIX => Some("unix"),
-        TRANSPORT_MPTCP => Some("mptcp"),
-        TRANSPORT_SCTP => Some("sctp"),
-        TRANSPORT_DCCP => Some("dccp"),
-        TRANSPORT_UDPLITE => Some("udplite"),
-        TRANSPORT_ICMP => Some("icmp"),
-        TRANSPORT_RAW => Some("raw"),
-        TRANSPORT_SMC => Some("smc"),
-        _ => return Err(Malformed::Field("transport")),
-    })
 }
 
 /// The attempt, unique within a boot.

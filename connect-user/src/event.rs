@@ -3,8 +3,18 @@
 
 use std::net::IpAddr;
 
+use connect_ebpf::{
+    code::{AddressSource, Settlement, Transport, Via},
+    uapi::errno::EINPROGRESS,
+};
 use jiff::Timestamp;
 use serde::{Serialize, Serializer};
+
+use crate::{
+    address::Address,
+    coverage::Coverage,
+    totals::{Tally, Totals},
+};
 
 /// Everything that can appear in the stream.
 #[derive(Clone, Debug, Serialize)]
@@ -20,7 +30,30 @@ pub enum Event {
     Notice(Notice),
 }
 
-/// Who called, with which arguments, on which socket: the same in every event of an attempt.
+impl Event {
+    /// What it adds to the sums of a run.
+    #[must_use]
+    pub fn tally(&self) -> Tally {
+        match self {
+            Self::Connect(connect) => Tally {
+                events: 1,
+                failed: u64::from(connect.verdict() == Verdict::Failed),
+                in_progress: u64::from(connect.verdict() == Verdict::InProgress),
+                ..Tally::default()
+            },
+            Self::Outcome(outcome) => Tally {
+                outcomes: 1,
+                established: u64::from(outcome.outcome == Settlement::Established),
+                outcomes_failed: u64::from(outcome.outcome == Settlement::Failed),
+                abandoned: u64::from(outcome.outcome == Settlement::Abandoned),
+                ..Tally::default()
+            },
+            Self::Lost(_) | Self::Notice(_) => Tally::default(),
+        }
+    }
+}
+
+/// Who called, with which arguments, on which socket: part of every event of an attempt.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Call {
     /// Process id in the initial pid namespace.
@@ -47,12 +80,12 @@ pub struct Call {
     /// What the address says.
     #[serde(flatten)]
     pub address: Address,
-    /// Whose bytes were read, and when: `entry` or `exit`.
-    #[serde(rename = "address.source", skip_serializing_if = "Option::is_none")]
-    pub address_source: Option<&'static str>,
-    /// What the socket is: `tcp`, `udp`, `unix`, ...
-    #[serde(rename = "network.transport", skip_serializing_if = "Option::is_none")]
-    pub transport: Option<&'static str>,
+    /// Whose copy of the address was read, and when: the caller's at entry or at exit, or the kernel's.
+    #[serde(rename = "address.source", skip_serializing_if = "was_not_read")]
+    pub address_source: AddressSource,
+    /// What the socket is.
+    #[serde(rename = "network.transport", skip_serializing_if = "is_unknown")]
+    pub transport: Transport,
     /// The socket's own address.
     #[serde(
         rename = "network.local.address",
@@ -68,11 +101,11 @@ pub struct Call {
         skip_serializing_if = "Option::is_none"
     )]
     pub destination_address: Option<IpAddr>,
-    /// The port of the same.
+    /// The port at [`Self::destination_address`].
     #[serde(rename = "destination.port", skip_serializing_if = "Option::is_none")]
     pub destination_port: Option<u16>,
     /// How the call was made.
-    pub via: &'static str,
+    pub via: Via,
 }
 
 /// A connect call that returned.
@@ -94,7 +127,7 @@ pub struct Connect {
     /// Name of the errno.
     #[serde(rename = "error.type", skip_serializing_if = "Option::is_none")]
     pub error_type: Option<String>,
-    /// True when the attempt goes on: its outcome will be an event with the same id.
+    /// True when the attempt goes on: its outcome will be an event with this id.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub unsettled: Option<bool>,
     /// How often the kernel restarted the call after a signal; absent when it did not.
@@ -116,7 +149,7 @@ pub struct Connect {
 pub struct Outcome {
     /// That of the call that began the attempt.
     pub id: String,
-    /// The same: every event about an attempt has this key.
+    /// [`Self::id`] once more, as every event about an attempt has this key.
     pub attempt: String,
     /// When it was settled.
     #[serde(serialize_with = "rfc3339")]
@@ -139,18 +172,6 @@ pub struct Outcome {
     pub left_with: String,
 }
 
-/// What can become of an attempt.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Settlement {
-    /// The connection is there.
-    Established,
-    /// It failed.
-    Failed,
-    /// The application gave up first: it closed, shut down or dissolved the socket, or ended.
-    Abandoned,
-}
-
 /// What became of a call, or of an attempt.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Verdict {
@@ -163,9 +184,6 @@ pub enum Verdict {
     /// The application gave up.
     Abandoned,
 }
-
-/// `EINPROGRESS`.
-const EINPROGRESS: u32 = 115;
 
 impl Connect {
     /// What the errno means for the attempt.
@@ -198,6 +216,7 @@ impl Outcome {
             Settlement::Established => Verdict::Succeeded,
             Settlement::Failed => Verdict::Failed,
             Settlement::Abandoned => Verdict::Abandoned,
+            Settlement::Pending => Verdict::InProgress,
         }
     }
 
@@ -205,11 +224,9 @@ impl Outcome {
     /// that is not known.
     #[must_use]
     pub fn result(&self) -> &str {
-        match self.outcome {
-            Settlement::Established => "established",
-            Settlement::Abandoned => "abandoned",
-            Settlement::Failed => self.error_type.as_deref().unwrap_or("failed"),
-        }
+        self.error_type
+            .as_deref()
+            .unwrap_or_else(|| self.outcome.name())
     }
 }
 
@@ -228,6 +245,8 @@ pub struct Line<'a> {
     pub verdict: Verdict,
     /// How long it took, in ns, if that is known.
     pub duration_ns: Option<u64>,
+    /// Of an outcome: what became of the attempt.
+    pub outcome: Option<Settlement>,
     /// Of an outcome: what its call had returned.
     pub left_with: Option<&'a str>,
 }
@@ -241,6 +260,7 @@ impl<'a> From<&'a Connect> for Line<'a> {
             errno: connect.errno,
             verdict: connect.verdict(),
             duration_ns: connect.duration_ns,
+            outcome: None,
             left_with: None,
         }
     }
@@ -255,6 +275,7 @@ impl<'a> From<&'a Outcome> for Line<'a> {
             errno: outcome.errno.unwrap_or(0),
             verdict: outcome.verdict(),
             duration_ns: Some(outcome.duration_ns),
+            outcome: Some(outcome.outcome),
             left_with: Some(&outcome.left_with),
         }
     }
@@ -268,7 +289,7 @@ pub struct Lost {
     pub timestamp: Timestamp,
     /// How many.
     pub count: u64,
-    /// Why: see [`crate::collect::Loss`].
+    /// Why: see [`crate::loss::Loss`].
     pub reason: &'static str,
 }
 
@@ -283,7 +304,7 @@ pub enum Notice {
         timestamp: Timestamp,
         /// What is seen, and what is not.
         #[serde(flatten)]
-        coverage: crate::coverage::Coverage,
+        coverage: Coverage,
     },
     /// The hooks are gone.
     Stop {
@@ -292,12 +313,25 @@ pub enum Notice {
         timestamp: Timestamp,
         /// What was seen, and what was lost.
         #[serde(flatten)]
-        totals: crate::totals::Totals,
+        totals: Totals,
     },
 }
 
-/// What a sockaddr says: see [`crate::address::Address`], whose serialised form this is.
-pub use crate::address::Address;
+#[expect(
+    clippy::trivially_copy_pass_by_ref,
+    reason = "serde calls it with a reference"
+)]
+fn was_not_read(source: &AddressSource) -> bool {
+    *source == AddressSource::NotRead
+}
+
+#[expect(
+    clippy::trivially_copy_pass_by_ref,
+    reason = "serde calls it with a reference"
+)]
+const fn is_unknown(transport: &Transport) -> bool {
+    !transport.is_known()
+}
 
 /// A time as the public JSON has it: UTC, with nanoseconds.
 pub(crate) fn rfc3339<S: Serializer>(

@@ -1,12 +1,11 @@
 //! The agent of connect-observer.
 //!
-//! One connect goes through it in the order of this list: [`attach`] loads the kernel object and
-//! puts its hooks in place; [`collect`] takes records out of the ring buffer; [`decode`] turns
-//! bytes into an [`event`]; a [`sink`] writes the event as a line; [`output`] gets the line to a
-//! reader who may be slow. [`observe`] runs the whole.
+//! What is typed ([`cli`]) becomes an [`observation`], of which a [`session`] makes the whole way:
+//! [`attach`] loads the kernel object and puts its hooks in place, with what [`host`] reads of the
+//! machine; [`collect`] takes records out of the ring buffer; [`decode`] turns bytes into an [`event`]; a
+//! [`sink`] writes the event as a line; [`output`] gets the line to a reader who may be slow.
 //!
-//! [`metrics`] are made of what the kernel object counts by itself; [`serve`] serves them, and
-//! [`export`] runs that without events.
+//! [`metrics`] are made of what the kernel object counts by itself; [`serve`] serves them.
 
 #![deny(unsafe_code)]
 
@@ -23,13 +22,15 @@ pub mod errno;
 pub mod escape;
 pub mod event;
 pub mod explain;
-pub mod export;
+pub mod host;
+pub mod loss;
 pub mod metrics;
 pub mod notify;
-pub mod observe;
+pub mod observation;
 pub mod output;
 pub mod preflight;
 pub mod serve;
+pub mod session;
 pub mod sink;
 pub mod status;
 pub mod totals;

@@ -7,16 +7,16 @@ use std::process::ExitCode;
 use connect_observer::{
     check,
     cli::{Cli, Command},
-    explain, export, observe, status,
+    explain, session, status,
 };
 
 fn main() -> ExitCode {
     let cli = Cli::read();
     status::start_log(cli.log_level.as_deref());
     let result = match cli.command {
-        Command::Trace(options) => observe::trace(&options),
-        Command::Run(run) => observe::run(&run),
-        Command::Export(options) => export::export(&options),
+        Command::Trace(options) => session::observe(&options.into()),
+        Command::Run(run) => session::observe(&run.into()),
+        Command::Export(export) => session::observe(&export.into()),
         Command::Explain { errno } => explain::explain(errno.as_deref()),
         Command::Check => check::check(),
     };

@@ -1,4 +1,4 @@
-//! Tells systemd that the service is ready, and that it lives (`sd_notify(3)`).
+//! Notifies systemd that the service is ready, and that it lives (`sd_notify(3)`).
 //!
 //! One datagram each, sent without a connect: what the library `sd-notify` does would itself be seen
 //! as a connect of this host, again and again.

@@ -117,7 +117,7 @@ impl Output {
         &self.name
     }
 
-    /// Takes a line with the connects that it tells of; false if there is no room for it.
+    /// Takes a line, and what it adds to the sums; false if there is no room for it.
     pub fn offer(&mut self, line: &[u8], tally: Tally) -> bool {
         if self.piece.bytes.len() + line.len() > PIECE && !self.flush() {
             return false;
@@ -155,7 +155,7 @@ impl Output {
         self.shared.progress.notified().await;
     }
 
-    /// Whether whoever read a pipe has gone, which otherwise only a write would tell.
+    /// Whether whoever read a pipe has gone, which otherwise only a write would show.
     #[must_use]
     pub fn reader_is_gone(&self) -> bool {
         let mut file = [PollFd::new(&self.file, PollFlags::empty())];

@@ -1,10 +1,6 @@
 //! What the tool needs of kernel, privileges and mounts; what is missing; and what to do.
 
-use std::{
-    fs, io,
-    os::unix::fs::MetadataExt as _,
-    path::{Path, PathBuf},
-};
+use std::{fs, io};
 
 use anyhow::{Result, bail};
 use aya::{
@@ -12,43 +8,20 @@ use aya::{
     programs::{ProgramError, ProgramType},
     sys::{is_map_supported, is_program_supported},
 };
-use rustix::{
-    fs::statfs,
-    mount::{MountFlags, mount},
-    system::uname,
-    thread::{CapabilitySet, capabilities},
-};
+use rustix::thread::CapabilitySet;
 
-use crate::attach::{Functions, btf};
+use crate::{
+    attach::{hooks::EXIT_CONNECT, selection::Functions},
+    host::{
+        kernel, layout, privilege,
+        tracefs::{MOUNT_POINT, Tracefs},
+    },
+    status,
+};
 
 /// Oldest kernel that the tool is tested on. BPF ring buffers came with 5.8, the capabilities
 /// `CAP_BPF` and `CAP_PERFMON` too.
 const OLDEST_KERNEL: (u32, u32) = (5, 10);
-/// The first kernel that preempts programs on tracepoints.
-const FIRST_TO_PREEMPT: (u32, u32) = (7, 0);
-
-/// `TRACEFS_MAGIC` in the kernel's `include/uapi/linux/magic.h`.
-const TRACEFS_MAGIC: u64 = 0x7472_6163;
-
-/// Inode of the initial pid namespace: `PROC_PID_INIT_INO` in `include/linux/proc_ns.h`.
-const INITIAL_PID_NAMESPACE: u64 = 0xEFFF_FFFC;
-/// Inode of the initial user namespace: `PROC_USER_INIT_INO` in `include/linux/proc_ns.h`.
-const INITIAL_USER_NAMESPACE: u64 = 0xEFFF_FFFD;
-
-/// Where tracefs is mounted, in order of preference; the second came before kernel 4.1.
-const TRACEFS_PATHS: [&str; 2] = ["/sys/kernel/tracing", "/sys/kernel/debug/tracing"];
-
-/// A mounted tracefs.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Tracefs(PathBuf);
-
-impl Tracefs {
-    /// The folder of a tracepoint.
-    #[must_use]
-    pub fn event(&self, category: &str, name: &str) -> PathBuf {
-        self.0.join("events").join(category).join(name)
-    }
-}
 
 /// How a requirement stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -118,17 +91,17 @@ impl Requirement {
 /// Every requirement, most fundamental first. Changes nothing on the machine.
 #[must_use]
 pub fn requirements() -> Vec<Requirement> {
-    let mut found = vec![kernel(&uname().release().to_string_lossy()), privilege()];
+    let mut found = vec![kernel(&kernel::release()), capabilities()];
     let may_probe = found.iter().all(|met| met.verdict == Verdict::Ok);
     if may_probe {
-        // Without privilege, or on a kernel that is too old, these would only say the same again.
+        // Without privilege, or on a kernel that is too old, these would only say that again.
         found.extend([lockdown(), ring_buffer(), tracepoint_programs()]);
     }
-    found.push(match mounted_tracefs() {
+    found.push(match Tracefs::mounted() {
         Some(tracefs) => connect_tracepoints(&tracefs),
         None if may_mount() => Requirement::ok(
             "tracefs",
-            "not mounted; trace and run mount it on /sys/kernel/tracing",
+            format!("not mounted; trace and run mount it on {MOUNT_POINT}"),
         ),
         None => tracefs_missing("not mounted, and CAP_SYS_ADMIN to mount it is missing"),
     });
@@ -142,7 +115,7 @@ pub fn requirements() -> Vec<Requirement> {
 ///
 /// The first missing requirement, with what to do, in one line.
 pub fn require() -> Result<Tracefs> {
-    let tracefs = match mounted_tracefs() {
+    let tracefs = match Tracefs::mounted() {
         Some(tracefs) => Ok(tracefs),
         None => mount_tracefs(),
     };
@@ -155,7 +128,7 @@ pub fn require() -> Result<Tracefs> {
     tracefs
 }
 
-/// Makes sure that process ids mean the same here and in the kernel.
+/// Makes sure that a process has one id, here and in the kernel.
 ///
 /// # Errors
 ///
@@ -181,7 +154,7 @@ fn one_line(requirement: &Requirement) -> String {
 fn kernel(release: &str) -> Requirement {
     const NAME: &str = "kernel";
     let (major, minor) = OLDEST_KERNEL;
-    if version(release) >= OLDEST_KERNEL {
+    if kernel::version(release) >= OLDEST_KERNEL {
         Requirement::ok(NAME, format!("{release} (needs {major}.{minor})"))
     } else {
         Requirement::missing(
@@ -192,35 +165,19 @@ fn kernel(release: &str) -> Requirement {
     }
 }
 
-/// Whether the kernel may preempt programs on tracepoints, and then does not run them for whoever comes
-/// next on the same CPU.
-#[must_use]
-pub fn preempts_programs() -> bool {
-    version(&uname().release().to_string_lossy()) >= FIRST_TO_PREEMPT
-}
-
-/// The first two numbers of a release; 0 where there is none.
-fn version(release: &str) -> (u32, u32) {
-    let mut numbers = release
-        .split(|character: char| !character.is_ascii_digit())
-        .map(|number| number.parse().unwrap_or(0));
-    (numbers.next().unwrap_or(0), numbers.next().unwrap_or(0))
-}
-
-fn privilege() -> Requirement {
+fn capabilities() -> Requirement {
     const NAME: &str = "capabilities";
     const MEND: &str = "run as root, for example with sudo";
-    if namespace_inode("user").is_some_and(|inode| inode != INITIAL_USER_NAMESPACE) {
+    if !privilege::in_initial_user_namespace() {
         return Requirement::missing(
             NAME,
             "in a user namespace, whose capabilities do not reach BPF",
             "run as root outside of it",
         );
     }
-    let Ok(sets) = capabilities(None) else {
+    let Some(effective) = privilege::effective() else {
         return Requirement::missing(NAME, "the kernel does not tell which", MEND);
     };
-    let effective = sets.effective;
     if effective.contains(CapabilitySet::SYS_ADMIN) {
         return Requirement::ok(NAME, "CAP_SYS_ADMIN");
     }
@@ -241,17 +198,17 @@ fn privilege() -> Requirement {
 
 fn lockdown() -> Requirement {
     const NAME: &str = "lockdown";
-    match fs::read_to_string("/sys/kernel/security/lockdown") {
-        Ok(modes) if modes.contains("[confidentiality]") => Requirement::missing(
+    match privilege::lockdown() {
+        Some(modes) if modes.contains("[confidentiality]") => Requirement::missing(
             NAME,
             "confidentiality, in which BPF may not read kernel memory",
             "boot with lockdown=integrity or without",
         ),
-        Ok(modes) => Requirement::ok(
+        Some(modes) => Requirement::ok(
             NAME,
             modes.split(['[', ']']).nth(1).unwrap_or("none").to_owned(),
         ),
-        Err(_) => Requirement::ok(NAME, "not in this kernel, or securityfs is not mounted"),
+        None => Requirement::ok(NAME, "not in this kernel, or securityfs is not mounted"),
     }
 }
 
@@ -282,7 +239,7 @@ fn tracepoint_programs() -> Requirement {
     }
 }
 
-/// Privilege is there, and the kernel says no all the same.
+/// Privilege is there, and still the kernel says no.
 fn refused(name: &'static str, error: &io::Error) -> Requirement {
     Requirement::missing(
         name,
@@ -309,7 +266,7 @@ pub fn function_hooks(functions: &Functions) -> Requirement {
 
 fn btf() -> Requirement {
     const NAME: &str = "BTF";
-    const PATH: &str = btf::VMLINUX;
+    const PATH: &str = layout::VMLINUX;
     match fs::File::open(PATH) {
         Ok(_) => Requirement::ok(NAME, PATH),
         Err(error) => Requirement::limited(
@@ -323,66 +280,49 @@ fn btf() -> Requirement {
 
 fn pid_namespace() -> Requirement {
     const NAME: &str = "pid namespace";
-    match namespace_inode("pid") {
-        Some(INITIAL_PID_NAMESPACE) | None => Requirement::ok(NAME, "the initial one"),
-        Some(_) => Requirement::limited(
+    if privilege::in_initial_pid_namespace() {
+        Requirement::ok(NAME, "the initial one")
+    } else {
+        Requirement::limited(
             NAME,
             "not the initial one, whose process ids the kernel reports",
             "for run and --pid, start in the host's (nsenter --target 1 --pid, or docker run --pid=host)",
-        ),
+        )
     }
 }
 
-fn namespace_inode(kind: &str) -> Option<u64> {
-    fs::metadata(Path::new("/proc/self/ns").join(kind))
-        .ok()
-        .map(|metadata| metadata.ino())
-}
-
-/// tracefs, if it is mounted.
-#[must_use]
-pub fn mounted_tracefs() -> Option<Tracefs> {
-    TRACEFS_PATHS
-        .into_iter()
-        .find(|path| {
-            statfs(*path).is_ok_and(|found| u64::try_from(found.f_type) == Ok(TRACEFS_MAGIC))
-        })
-        .map(|path| Tracefs(path.into()))
-}
-
 fn may_mount() -> bool {
-    capabilities(None).is_ok_and(|sets| sets.effective.contains(CapabilitySet::SYS_ADMIN))
+    privilege::effective().is_some_and(|effective| effective.contains(CapabilitySet::SYS_ADMIN))
 }
 
 fn mount_tracefs() -> Result<Tracefs> {
-    let [path, ..] = TRACEFS_PATHS;
-    let flags = MountFlags::NOSUID | MountFlags::NODEV | MountFlags::NOEXEC | MountFlags::RELATIME;
-    if let Err(error) = mount("tracefs", path, "tracefs", flags, None) {
-        bail!(
+    match Tracefs::mount() {
+        Ok(tracefs) => {
+            status::say(format_args!("note: mounted tracefs on {MOUNT_POINT}"));
+            Ok(tracefs)
+        }
+        Err(error) => bail!(
             "{}",
             one_line(&tracefs_missing(&format!(
                 "not mounted, and mounting it fails: {error}"
             )))
-        );
+        ),
     }
-    crate::status::say(format_args!("note: mounted tracefs on {path}"));
-    Ok(Tracefs(path.into()))
 }
 
 fn tracefs_missing(detail: &str) -> Requirement {
-    let [path, ..] = TRACEFS_PATHS;
     Requirement::missing(
         "tracefs",
         detail,
-        format!("mount it as root: mount -t tracefs tracefs {path}"),
+        format!("mount it as root: mount -t tracefs tracefs {MOUNT_POINT}"),
     )
 }
 
 fn connect_tracepoints(tracefs: &Tracefs) -> Requirement {
     const NAME: &str = "tracefs";
-    let path = tracefs.event("syscalls", "sys_exit_connect").join("id");
+    let path = tracefs.id(EXIT_CONNECT);
     match fs::read(&path) {
-        Ok(_) => Requirement::ok(NAME, tracefs.0.to_string_lossy()),
+        Ok(_) => Requirement::ok(NAME, tracefs.path().to_string_lossy()),
         Err(error) if error.kind() == io::ErrorKind::PermissionDenied => Requirement::missing(
             NAME,
             format!("{}: {error}", path.display()),

@@ -3,12 +3,18 @@
 //! A thread of its own serves, so that no client holds up the observation. What clients can use is
 //! bounded: connections in number and time, headers in number, size and time. Where there are too
 //! many connections, the oldest gives way: a client that is slow on purpose cannot keep others out.
+//!
+//! axum routes and answers, hyper speaks HTTP, and hyper-util lets open requests end in peace. No server that
+//! brings its own accept loop (`axum::serve`, `axum-server`) can throw out the oldest of its connections
+//! before it has sent a request, so the loop is ours, and everything that may take a client's time happens
+//! within the task of its connection: what else a connection has to go through before HTTP, as TLS, belongs
+//! into [`connection`]; what a request has to go through, as passwords or compression, is a layer of
+//! [`router`].
 
 use std::{
     collections::VecDeque,
     io,
     net::{SocketAddr, TcpListener},
-    pin::pin,
     sync::Arc,
     thread,
     time::Duration,
@@ -25,19 +31,17 @@ use axum::{
 use hyper::server::conn::http1;
 use hyper_util::{
     rt::{TokioIo, TokioTimer},
+    server::graceful::{GracefulShutdown, Watcher},
     service::TowerToHyperService,
 };
 use tokio::{
     net::TcpStream,
-    sync::{Semaphore, oneshot, watch},
-    task::{AbortHandle, JoinSet, spawn_blocking},
+    sync::{Semaphore, oneshot},
+    task::{AbortHandle, spawn, spawn_blocking},
     time::{MissedTickBehavior, interval, sleep, timeout},
 };
 
 use crate::metrics::{Metrics, format::Format};
-
-/// Where `export` listens unless told otherwise.
-pub const DEFAULT_ADDRESS: &str = "127.0.0.1:9788";
 
 /// How many connections may be open.
 const CONNECTIONS: usize = 32;
@@ -84,16 +88,6 @@ impl Bound {
     #[must_use]
     pub const fn address(&self) -> SocketAddr {
         self.address
-    }
-
-    /// The same as an IPv4 address in the order of the network, as a number of the machine; 0 for
-    /// every address, and for one of IPv6.
-    #[must_use]
-    pub const fn ipv4(&self) -> u32 {
-        match self.address {
-            SocketAddr::V4(address) => u32::from_ne_bytes(address.ip().octets()),
-            SocketAddr::V6(_) => 0,
-        }
     }
 
     /// Serves until the result is dropped or stopped.
@@ -187,71 +181,46 @@ async fn serve(
 }
 
 /// The open connections.
+#[derive(Default)]
 struct Connections {
-    tasks: JoinSet<()>,
     /// Oldest first.
     handles: VecDeque<AbortHandle>,
-    draining: watch::Sender<bool>,
-}
-
-impl Default for Connections {
-    fn default() -> Self {
-        Self {
-            tasks: JoinSet::new(),
-            handles: VecDeque::new(),
-            draining: watch::Sender::new(false),
-        }
-    }
+    end: GracefulShutdown,
 }
 
 impl Connections {
     fn add(&mut self, stream: TcpStream, router: Router) {
-        while self.tasks.try_join_next().is_some() {}
         self.handles.retain(|handle| !handle.is_finished());
         if self.handles.len() >= CONNECTIONS
             && let Some(oldest) = self.handles.pop_front()
         {
             oldest.abort();
         }
-        let draining = self.draining.subscribe();
-        let handle = self.tasks.spawn(async move {
-            let served = timeout(CONNECTION_TIME, connection(stream, router, draining)).await;
-            if served.is_err() {
+        let connection = connection(stream, router, self.end.watcher());
+        let task = spawn(async {
+            if timeout(CONNECTION_TIME, connection).await.is_err() {
                 log::debug!("a connection took too long");
             }
         });
-        self.handles.push_back(handle);
+        self.handles.push_back(task.abort_handle());
     }
 
-    async fn drain(mut self) {
-        self.draining.send_replace(true);
-        let all = async { while self.tasks.join_next().await.is_some() {} };
-        if timeout(DRAIN_TIME, all).await.is_err() {
+    /// Takes no more requests, and waits for the open ones.
+    async fn drain(self) {
+        if timeout(DRAIN_TIME, self.end.shutdown()).await.is_err() {
             log::debug!("some connections did not end in time");
         }
     }
 }
 
-async fn connection(stream: TcpStream, router: Router, mut draining: watch::Receiver<bool>) {
+async fn connection(stream: TcpStream, router: Router, end: Watcher) {
     let connection = http1::Builder::new()
         .timer(TokioTimer::new())
         .header_read_timeout(HEADER_TIME)
         .max_headers(HEADERS)
         .max_buf_size(HEADER_BYTES)
         .serve_connection(TokioIo::new(stream), TowerToHyperService::new(router));
-    let mut connection = pin!(connection);
-    let ended = tokio::select! {
-        ended = connection.as_mut() => Some(ended),
-        // The only change there is.
-        _ = draining.changed() => None,
-    };
-    let ended = if let Some(ended) = ended {
-        ended
-    } else {
-        connection.as_mut().graceful_shutdown();
-        connection.await
-    };
-    if let Err(error) = ended {
+    if let Err(error) = end.watch(connection).await {
         log::debug!("a connection ended: {error}");
     }
 }

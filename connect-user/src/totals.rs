@@ -4,10 +4,7 @@ use std::{collections::BTreeMap, fmt, ops};
 
 use serde::{Serialize, Serializer};
 
-use crate::{
-    collect::Loss,
-    event::{Event, Settlement, Verdict},
-};
+use crate::loss::Loss;
 
 /// Events by what they say.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
@@ -32,27 +29,6 @@ pub struct Tally {
 }
 
 impl Tally {
-    /// One event.
-    #[must_use]
-    pub fn of(event: &Event) -> Self {
-        match event {
-            Event::Connect(connect) => Self {
-                events: 1,
-                failed: u64::from(connect.verdict() == Verdict::Failed),
-                in_progress: u64::from(connect.verdict() == Verdict::InProgress),
-                ..Self::default()
-            },
-            Event::Outcome(outcome) => Self {
-                outcomes: 1,
-                established: u64::from(outcome.outcome == Settlement::Established),
-                outcomes_failed: u64::from(outcome.outcome == Settlement::Failed),
-                abandoned: u64::from(outcome.outcome == Settlement::Abandoned),
-                ..Self::default()
-            },
-            Event::Lost(_) | Event::Notice(_) => Self::default(),
-        }
-    }
-
     /// Connects and outcomes.
     #[must_use]
     pub const fn all(&self) -> u64 {
@@ -82,7 +58,7 @@ pub struct Totals {
     pub unsettled: u64,
     /// Connects and outcomes that happened and were not delivered.
     pub lost: u64,
-    /// The same by reason, as `lost.REASON`; a reason that never occurred is absent.
+    /// [`Self::lost`] by reason, as `lost.REASON`; a reason that never occurred is absent.
     #[serde(flatten, serialize_with = "prefixed")]
     pub reasons: BTreeMap<&'static str, u64>,
 }

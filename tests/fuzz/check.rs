@@ -5,15 +5,15 @@
 
 use std::fmt;
 
-use connect_ebpf::record::{
-    self, ADDRESS_MAX, ADDRESS_NOT_READ, Endpoints, Header, KIND_CONNECT, KIND_OUTCOME,
-    KNOWN_ADDRLEN, KNOWN_ENTRY, KNOWN_FD, VERSION,
+use connect_ebpf::{
+    code::{self, AddressSource, Settlement},
+    record::{self, ADDRESS_MAX, Endpoints, Header, KNOWN_ADDRLEN, KNOWN_ENTRY, KNOWN_FD, VERSION},
 };
 use connect_observer::{
     clock::Clock,
     decode::decode,
     errno,
-    event::{Call, Connect, Event, Outcome, Settlement},
+    event::{Call, Connect, Event, Outcome},
     sink::{Sink, Style, Summary, Table},
     totals::Totals,
 };
@@ -45,9 +45,9 @@ fn filled<T: FromBytes>(bytes: &[u8]) -> T {
     T::read_from_bytes(&image).expect("the length is right")
 }
 
-const fn header(kind: u16, length: u32) -> Header {
+fn header(kind: code::Kind, length: u32) -> Header {
     Header {
-        kind,
+        kind: u16::from(kind.number()),
         version: VERSION,
         length,
     }
@@ -57,7 +57,7 @@ const fn header(kind: u16, length: u32) -> Header {
 fn as_connect(bytes: &[u8]) -> record::Connect {
     let record: record::Connect = filled(bytes);
     record::Connect {
-        header: header(KIND_CONNECT, 280),
+        header: header(code::Kind::Connect, 280),
         call: possible_call(record.call),
         killed: record.killed % 2,
         unsettled: record.unsettled % 2,
@@ -70,7 +70,7 @@ fn as_connect(bytes: &[u8]) -> record::Connect {
 fn as_outcome(bytes: &[u8]) -> record::Outcome {
     let record: record::Outcome = filled(bytes);
     record::Outcome {
-        header: header(KIND_OUTCOME, 256),
+        header: header(code::Kind::Outcome, 256),
         call: possible_call(record.call),
         outcome: 1 + record.outcome % 3,
         transport: record.transport % 12,
@@ -140,8 +140,9 @@ fn check_call(record: &record::Call, endpoints: &Endpoints, id: &str, call: &Cal
     assert_eq!(call.fd, known(KNOWN_FD, record.fd));
     assert_eq!(call.addrlen, known(KNOWN_ADDRLEN, record.addrlen));
 
-    let was_read = record.address_source != ADDRESS_NOT_READ;
-    assert_eq!(call.address_source.is_some(), was_read);
+    let was_read = record.address_source != AddressSource::NotRead.number();
+    assert_eq!(call.address_source.number(), record.address_source);
+    assert_eq!(call.via.number(), record.via);
     let address = &call.address;
     let has_family = was_read && record.address_len >= 2;
     assert_eq!(address.family.is_some(), has_family);

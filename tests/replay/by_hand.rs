@@ -1,10 +1,11 @@
 //! Records that no run of today's kernel object on today's kernel yields, but another may.
 
-use connect_ebpf::record::{
-    ADDRESS_AT_ENTRY, ADDRESS_AT_EXIT, ADDRESS_MAX, ADDRESS_NOT_READ, Call, Connect, Endpoints,
-    Header, KIND_CONNECT, KIND_OUTCOME, KNOWN_ARGUMENTS, KNOWN_ENTRY, OUTCOME_ABANDONED,
-    OUTCOME_ESTABLISHED, OUTCOME_FAILED, Outcome, TRANSPORT_MPTCP, TRANSPORT_TCP, TRANSPORT_UNIX,
-    TRANSPORT_UNKNOWN, VERSION, VIA_SYSCALL,
+use connect_ebpf::{
+    code::{AddressSource, Kind, Settlement, Transport, Via},
+    record::{
+        ADDRESS_MAX, Call, Connect, Endpoints, Header, KNOWN_ARGUMENTS, KNOWN_ENTRY, Outcome,
+        VERSION,
+    },
 };
 use zerocopy::IntoBytes as _;
 
@@ -23,7 +24,7 @@ pub(crate) fn connect() -> Connect {
     }
     Connect {
         header: Header {
-            kind: KIND_CONNECT,
+            kind: u16::from(Kind::Connect.number()),
             version: VERSION,
             length: LENGTH,
         },
@@ -36,8 +37,8 @@ pub(crate) fn connect() -> Connect {
             fd: 3,
             addrlen: 16,
             address_len: 16,
-            address_source: ADDRESS_AT_ENTRY,
-            via: VIA_SYSCALL,
+            address_source: AddressSource::Entry.number(),
+            via: Via::Syscall.number(),
             known: KNOWN_ENTRY | KNOWN_ARGUMENTS,
             comm: *b"app\0\0\0\0\0\0\0\0\0\0\0\0\0",
             address,
@@ -49,7 +50,7 @@ pub(crate) fn connect() -> Connect {
         attempt_tid: 0,
         restarts: 0,
         killed: 0,
-        transport: TRANSPORT_UNKNOWN,
+        transport: Transport::Unknown.number(),
         unsettled: 0,
         reserved: [0; 5],
         endpoints: Endpoints::UNKNOWN,
@@ -61,7 +62,7 @@ pub(crate) fn outcome() -> Outcome {
     let Connect { call, .. } = connect();
     Outcome {
         header: Header {
-            kind: KIND_OUTCOME,
+            kind: u16::from(Kind::Outcome.number()),
             version: VERSION,
             length: OUTCOME_LENGTH,
         },
@@ -69,8 +70,8 @@ pub(crate) fn outcome() -> Outcome {
         call,
         ret: -115,
         errno: 0,
-        outcome: OUTCOME_ESTABLISHED,
-        transport: TRANSPORT_TCP,
+        outcome: Settlement::Established.number(),
+        transport: Transport::Tcp.number(),
         reserved: [0; 2],
         endpoints: endpoints(),
     }
@@ -119,7 +120,7 @@ fn calls() -> Vec<(&'static str, Connect)> {
                     fd: 0,
                     addrlen: 0,
                     address_len: 0,
-                    address_source: ADDRESS_NOT_READ,
+                    address_source: AddressSource::NotRead.number(),
                     ..connect.call
                 },
                 ..connect
@@ -132,7 +133,7 @@ fn calls() -> Vec<(&'static str, Connect)> {
                 ret: -13,
                 call: Call {
                     known: KNOWN_ARGUMENTS,
-                    address_source: ADDRESS_AT_EXIT,
+                    address_source: AddressSource::Exit.number(),
                     ..connect.call
                 },
                 ..connect
@@ -219,7 +220,7 @@ fn attempts() -> Vec<(&'static str, Vec<u8>)> {
     let attempt = Connect {
         attempt_entered_ns: connect.call.entered_ns,
         attempt_tid: connect.call.tid,
-        transport: TRANSPORT_TCP,
+        transport: Transport::Tcp.number(),
         endpoints: endpoints(),
         ..connect
     };
@@ -244,7 +245,7 @@ fn attempts() -> Vec<(&'static str, Vec<u8>)> {
         (
             "refused after it",
             with(Outcome {
-                outcome: OUTCOME_FAILED,
+                outcome: Settlement::Failed.number(),
                 errno: 111,
                 ..outcome
             }),
@@ -252,16 +253,16 @@ fn attempts() -> Vec<(&'static str, Vec<u8>)> {
         (
             "failed, without BTF",
             with(Outcome {
-                outcome: OUTCOME_FAILED,
+                outcome: Settlement::Failed.number(),
                 ..outcome
             }),
         ),
         (
             "abandoned, of a call that was interrupted, and went elsewhere",
             Outcome {
-                outcome: OUTCOME_ABANDONED,
+                outcome: Settlement::Abandoned.number(),
                 ret: -4,
-                transport: TRANSPORT_MPTCP,
+                transport: Transport::Mptcp.number(),
                 endpoints: Endpoints {
                     peer_port: 8443,
                     ..endpoints()
@@ -287,7 +288,7 @@ fn attempts() -> Vec<(&'static str, Vec<u8>)> {
         (
             "a unix socket, which has no ends",
             Connect {
-                transport: TRANSPORT_UNIX,
+                transport: Transport::Unix.number(),
                 ..connect
             }
             .as_bytes()

@@ -3,13 +3,17 @@
 use std::{fs, iter};
 
 use connect_observer::{
-    attach::{Functions, IoUring, Outcomes, Survey},
-    cli::Means,
+    attach::{
+        selection::Functions,
+        survey::{IoUring, Outcomes, Survey},
+    },
     clock::Clock,
-    collect::Loss,
     coverage::Coverage,
     decode::decode,
     event::{Event, Lost, Notice},
+    host::layout::FunctionIds,
+    loss::Loss,
+    observation::Means,
     sink::{Sink, Style, Summary, Table},
     totals::{Tally, Totals},
 };
@@ -47,10 +51,10 @@ fn notices_and_losses() {
                 interruptions: Some(true),
                 outcomes: Outcomes::WithoutErrno("no BTF".to_owned()),
                 io_uring: IoUring::Off("no BTF".to_owned()),
-                functions: connect_observer::attach::btf::Functions::default(),
+                functions: FunctionIds::default(),
             },
             &Functions::Refused("the kernel has no BTF".to_owned()),
-            &Means::ALL,
+            Means::ALL,
         ),
     });
     let stop = |seconds, totals| {

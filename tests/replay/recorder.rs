@@ -6,13 +6,12 @@ use std::{
     str,
 };
 
-use clap::Parser as _;
-use connect_ebpf::record::KIND_OUTCOME;
+use connect_ebpf::code::Kind;
 use connect_observer::{
-    attach::{Attached, Plan, Scope, Survey, attach},
-    cli::{self, Cli},
+    attach::{attach, link::Links, maps::Lineage, survey::Survey},
     collect::Collector,
-    metrics, preflight,
+    observation::{Color, Events, Format, Observation, Whom},
+    preflight,
 };
 use rustix::thread::gettid;
 
@@ -28,8 +27,7 @@ pub(crate) fn record(files: &[&'static str]) -> Vec<Records> {
         .build()
         .unwrap();
     let _context = runtime.enter();
-    let (attached, collector) = begin();
-    let (titles, records) = run(attached, collector);
+    let (titles, records) = observe();
 
     let mut files: Vec<_> = files
         .iter()
@@ -39,18 +37,21 @@ pub(crate) fn record(files: &[&'static str]) -> Vec<Records> {
         })
         .collect();
     let mut titles = titles.iter();
-    let mut told = HashMap::new();
+    let mut reported = HashMap::new();
     for bytes in records {
         // When its call was entered says which attempt an outcome is of.
         let entered = bytes.iter().skip(8).take(8).copied().collect::<Vec<_>>();
-        let outcome = bytes.starts_with(&KIND_OUTCOME.to_ne_bytes());
+        let outcome = bytes.starts_with(&u16::from(Kind::Outcome.number()).to_ne_bytes());
         let (name, title) = if outcome {
-            let (name, title) = told.get(&entered).copied().expect("a connect before it");
+            let (name, title) = reported
+                .get(&entered)
+                .copied()
+                .expect("a connect before it");
             (name, format!("{title}: its outcome"))
         } else {
             let line = titles.next().expect("a connect for each record");
             let (name, title) = line.split_once('\t').expect("a file and a title");
-            told.insert(entered, (name, title));
+            reported.insert(entered, (name, title));
             (name, title.to_owned())
         };
         let file = files.iter_mut().find(|file| file.name == name);
@@ -61,36 +62,42 @@ pub(crate) fn record(files: &[&'static str]) -> Vec<Records> {
     files
 }
 
-fn begin() -> (Attached, Collector) {
-    let cli = Cli::try_parse_from(["record", "trace"]).unwrap();
-    let cli::Command::Trace(options) = cli.command else {
-        panic!("not what was typed: {cli:?}");
+/// The titles that the workload printed, and the records of its connects.
+fn observe() -> (Vec<String>, Vec<Vec<u8>>) {
+    let workload = vec!["python3".into(), here("workload.py").into()];
+    let observation = Observation {
+        events: Some(Events {
+            format: Format::Json,
+            file: None,
+            color: Color::Never,
+            summary: false,
+            explain: false,
+            settled: false,
+        }),
+        ..Observation::of(Whom::Command(workload))
     };
     let tracefs = preflight::require().unwrap();
-    let plan = Plan {
-        filters: &options.filters,
-        capacity: options.capacity,
-        scope: Scope::Lineage,
-        survey: &Survey::of(&tracefs),
-        means: &options.means,
-        settled_only: false,
-        metrics: metrics::Plan::RECORDS,
-    };
-    attach(&tracefs, plan).unwrap()
+    let attached = attach(&tracefs, &observation, &Survey::of(&tracefs), None).unwrap();
+    let collector = Collector::new(attached.records, attached.watched).unwrap();
+    run(attached.links, attached.lineage, collector)
 }
 
-fn run(mut attached: Attached, mut collector: Collector) -> (Vec<String>, Vec<Vec<u8>>) {
+fn run(
+    links: Links,
+    mut lineage: Lineage,
+    mut collector: Collector,
+) -> (Vec<String>, Vec<Vec<u8>>) {
     let this_thread = gettid().as_raw_nonzero().get().unsigned_abs();
-    attached.follow(this_thread).unwrap();
+    lineage.follow(this_thread).unwrap();
     let workload = Command::new("python3")
         .arg(here("workload.py"))
         .stdout(Stdio::piped())
         .spawn();
-    attached.unfollow(this_thread).unwrap();
+    lineage.unfollow(this_thread).unwrap();
     let output = workload.unwrap().wait_with_output().unwrap();
     assert!(output.status.success(), "{}", output.status);
 
-    drop(attached);
+    drop(links);
     let mut records = Vec::new();
     while collector.drain(usize::MAX, |bytes| records.push(bytes.to_vec())) {}
     assert_eq!(collector.losses().unwrap(), [], "nothing was lost");

@@ -214,20 +214,3 @@ mod pod {
     // SAFETY: repr(C), holds only u64 and so has no padding.
     unsafe impl aya::Pod for Durations {}
 }
-
-// Old names, until the last user is converted.
-pub use crate::family::{
-    CLASS_OTHER as FAMILY_OTHER, CLASS_UNKNOWN as FAMILY_UNKNOWN, CLASSES as FAMILIES,
-    COARSE_CLASSES as COARSE_FAMILIES, COARSE_NAMES as COARSE_FAMILY_NAMES, class_name,
-    class_of as family_class, coarse_class as coarse_family,
-};
-pub use crate::histogram::{
-    BOUNDS, BOUNDS_NS, BUCKETS, CLASSIC_BOUNDS_NS, Histogram, NATIVE_EXPONENT_MAX,
-    NATIVE_EXPONENT_MIN, native_bound_ns,
-};
-pub use crate::series::*;
-pub const RESULT_SUCCESS: usize = 0;
-pub const RESULT_IN_PROGRESS: usize = 1;
-pub const RESULT_FAILURE: usize = 2;
-pub const RESULT_UNRETURNED: usize = 3;
-pub const OUTCOME_BEGUN: usize = 0;

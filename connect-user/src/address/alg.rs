@@ -1,6 +1,6 @@
 //! `AF_ALG`: `struct sockaddr_alg` of `linux/if_alg.h`, the kernel's cryptography.
 
-use super::{Address, until_nul};
+use super::{bytes::until_nul, decoded::Address};
 use crate::escape::Escaped;
 
 /// | offset | field | |

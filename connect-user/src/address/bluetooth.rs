@@ -1,6 +1,9 @@
 //! `AF_BLUETOOTH`: five structs of `include/net/bluetooth/` in the kernel.
 
-use super::{Address, Hex, at};
+use super::{
+    bytes::{Hex, at},
+    decoded::Address,
+};
 
 /// Nothing in the bytes names the protocol; their number does:
 ///

@@ -1,6 +1,6 @@
 //! `AF_CAN`: `struct sockaddr_can` of `linux/can.h`.
 
-use super::{Address, at};
+use super::{bytes::at, decoded::Address};
 
 /// | offset | field | |
 /// |---|---|---|
@@ -10,7 +10,7 @@ use super::{Address, at};
 ///
 /// The address of a J1939 socket shares the bytes from 8 on: the two ids are then the halves of
 /// its u64 name, and its u32 PGN at 16 and u8 address at 20 are not shown. Nothing in the bytes
-/// tells the protocol.
+/// shows the protocol.
 pub(super) fn decode(bytes: &[u8]) -> Option<Address> {
     let ifindex = i32::from_ne_bytes(at(bytes, 4)?);
     let id = |offset| at(bytes, offset).map(u32::from_ne_bytes);

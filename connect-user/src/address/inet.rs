@@ -2,7 +2,7 @@
 
 use std::net::Ipv4Addr;
 
-use super::{Address, at};
+use super::{bytes::at, decoded::Address};
 
 /// | offset | field | |
 /// |---|---|---|

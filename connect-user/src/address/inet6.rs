@@ -2,7 +2,7 @@
 
 use std::net::Ipv6Addr;
 
-use super::{Address, at};
+use super::{bytes::at, decoded::Address};
 
 /// | offset | field | |
 /// |---|---|---|

@@ -1,6 +1,6 @@
 //! `AF_NETLINK`: `struct sockaddr_nl`, netlink(7).
 
-use super::{Address, at};
+use super::{bytes::at, decoded::Address};
 
 /// | offset | field | |
 /// |---|---|---|

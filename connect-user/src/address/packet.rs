@@ -1,6 +1,9 @@
 //! `AF_PACKET`: `struct sockaddr_ll`, packet(7).
 
-use super::{Address, Hex, at};
+use super::{
+    bytes::{Hex, at},
+    decoded::Address,
+};
 
 /// | offset | field | |
 /// |---|---|---|

@@ -1,6 +1,6 @@
 //! `AF_QIPCRTR`: `struct sockaddr_qrtr` of `linux/qrtr.h`, the Qualcomm IPC router.
 
-use super::{Address, at};
+use super::{bytes::at, decoded::Address};
 
 /// | offset | field | |
 /// |---|---|---|

@@ -1,6 +1,6 @@
 //! What the tests of the decoders share.
 
-use super::{Address, Hex, decode, family_label};
+use super::{bytes::Hex, decode, decoded::Address, family_label};
 
 /// A sockaddr: the family, then its fields.
 pub(super) fn sockaddr(family: u16, fields: &[&[u8]]) -> Vec<u8> {

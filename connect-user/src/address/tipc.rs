@@ -1,6 +1,6 @@
 //! `AF_TIPC`: `struct sockaddr_tipc` of `linux/tipc.h`.
 
-use super::{Address, at};
+use super::{bytes::at, decoded::Address};
 
 /// | offset | field | |
 /// |---|---|---|

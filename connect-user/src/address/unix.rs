@@ -1,6 +1,6 @@
 //! `AF_UNIX`: `struct sockaddr_un`, unix(7).
 
-use super::{Address, until_nul};
+use super::{bytes::until_nul, decoded::Address};
 use crate::escape::Escaped;
 
 /// All bytes from offset 2 on are `sun_path`, and how it begins says what it is:

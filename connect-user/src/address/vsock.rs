@@ -1,6 +1,6 @@
 //! `AF_VSOCK`: `struct sockaddr_vm`, vsock(7).
 
-use super::{Address, at};
+use super::{bytes::at, decoded::Address};
 
 /// | offset | field | |
 /// |---|---|---|

@@ -1,6 +1,6 @@
 //! `AF_XDP`: `struct sockaddr_xdp` of `linux/if_xdp.h`.
 
-use super::{Address, at};
+use super::{bytes::at, decoded::Address};
 
 /// | offset | field | |
 /// |---|---|---|

@@ -3,13 +3,13 @@
 use aya::{programs::ProgramType, sys::is_program_supported};
 use connect_ebpf::settings::{IoUringLayout, Offsets};
 
-use super::{
-    INET_SOCK_SET_STATE_WITHOUT_ERRNO, RT_SIGRETURN, SIGNAL_DELIVER_PLAIN,
-    btf::{self, Layout, RawIoUring},
-    hook::At,
-    tracepoint_format,
+use super::hooks::{
+    self, COMPLETE, FILE_GET, REQ_FAILED, RT_SIGRETURN, SET_STATE, SIGNAL_DELIVER, SUBMIT_SQE,
 };
-use crate::preflight::Tracefs;
+use crate::host::{
+    layout::{FunctionIds, Layout, RawIoUring},
+    tracefs::Tracefs,
+};
 
 /// What this kernel lets us see, and why not more.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -21,7 +21,7 @@ pub struct Survey {
     /// How connects of io_uring are seen.
     pub io_uring: IoUring,
     /// Functions that may be hooked.
-    pub functions: btf::Functions,
+    pub functions: FunctionIds,
 }
 
 /// How far attempts are followed on this kernel.
@@ -54,7 +54,7 @@ impl Survey {
             interruptions: None,
             outcomes: Outcomes::Off(why.to_owned()),
             io_uring: IoUring::Off(why.to_owned()),
-            functions: btf::Functions::default(),
+            functions: FunctionIds::default(),
         }
     }
 
@@ -62,7 +62,7 @@ impl Survey {
     #[must_use]
     pub fn of(tracefs: &Tracefs) -> Self {
         let layout = match is_program_supported(ProgramType::RawTracePoint) {
-            Ok(true) => btf::layout().map_err(|error| format!("{error:#}")),
+            Ok(true) => Layout::read(&hooks::functions()).map_err(|error| format!("{error:#}")),
             Ok(false) | Err(_) => Err("the kernel refuses raw tracepoint programs".to_owned()),
         };
         let layout_known = layout.as_ref().ok();
@@ -91,29 +91,23 @@ fn outcomes(tracefs: &Tracefs, layout: Result<Layout, String>) -> Outcomes {
         Ok(layout) => return Outcomes::WithErrno(Box::new(layout.offsets)),
         Err(refused) => refused,
     };
-    let At::Plain(category, name) = INET_SOCK_SET_STATE_WITHOUT_ERRNO.at else {
-        return Outcomes::Off(refused);
-    };
-    match tracefs.event(category, name).join("id").try_exists() {
+    match tracefs.has(SET_STATE) {
         Ok(true) => Outcomes::WithoutErrno(refused),
-        Ok(false) => Outcomes::Off(format!("{refused}; no tracepoint {category}:{name}")),
+        Ok(false) => Outcomes::Off(format!("{refused}; no tracepoint {SET_STATE}")),
         Err(error) => Outcomes::Off(format!("{refused}; tracefs cannot be read: {error}")),
     }
 }
 
 fn follows_interruptions(tracefs: &Tracefs) -> Option<bool> {
-    [SIGNAL_DELIVER_PLAIN, RT_SIGRETURN]
+    [SIGNAL_DELIVER, RT_SIGRETURN]
         .into_iter()
-        .map(|hook| match hook.at {
-            At::Plain(category, name) => tracefs.event(category, name).join("id").try_exists(),
-            _ => Ok(true),
+        .try_fold(true, |all, tracepoint| {
+            Some(all && tracefs.has(tracepoint).ok()?)
         })
-        .try_fold(true, |all, exists| Some(all && exists.ok()?))
 }
 
 fn io_uring(tracefs: &Tracefs, layout: Option<&Layout>) -> IoUring {
-    let has = |name| tracefs.event("io_uring", name).join("id").try_exists();
-    match has("io_uring_complete") {
+    match tracefs.has(COMPLETE) {
         Ok(true) => {}
         Ok(false) => return IoUring::Off("the kernel has no io_uring".to_owned()),
         Err(error) => return IoUring::Off(format!("tracefs cannot be read: {error}")),
@@ -126,24 +120,25 @@ fn io_uring(tracefs: &Tracefs, layout: Option<&Layout>) -> IoUring {
     if let Some(raw) = layout.io_uring {
         return IoUring::Raw(raw);
     }
-    let offset = |name, field| {
-        tracepoint_format::offset(tracefs, "io_uring", name, field)
+    let offset = |tracepoint, field| {
+        tracefs
+            .offset(tracepoint, field)
             .map_err(|error| format!("{error:#}"))
     };
-    let failed = |field| offset("io_uring_req_failed", field).unwrap_or(0);
+    let failed = |field| offset(REQ_FAILED, field).unwrap_or(0);
     let has_failed = ["opcode", "user_data", "addr", "off"]
         .into_iter()
         .all(|field| failed(field) != 0);
     let failed = |field| if has_failed { failed(field) } else { 0 };
     let plain = || {
         Ok(IoUringLayout {
-            submit_req: offset("io_uring_submit_sqe", "req")?,
-            submit_opcode: offset("io_uring_submit_sqe", "opcode")?,
-            submit_user_data: offset("io_uring_submit_sqe", "user_data")?,
-            complete_req: offset("io_uring_complete", "req").unwrap_or(0),
-            complete_user_data: offset("io_uring_complete", "user_data")?,
-            complete_res: offset("io_uring_complete", "res")?,
-            file_get_fd: offset("io_uring_file_get", "fd").unwrap_or(0),
+            submit_req: offset(SUBMIT_SQE, "req")?,
+            submit_opcode: offset(SUBMIT_SQE, "opcode")?,
+            submit_user_data: offset(SUBMIT_SQE, "user_data")?,
+            complete_req: offset(COMPLETE, "req").unwrap_or(0),
+            complete_user_data: offset(COMPLETE, "user_data")?,
+            complete_res: offset(COMPLETE, "res")?,
+            file_get_fd: offset(FILE_GET, "fd").unwrap_or(0),
             failed_opcode: failed("opcode"),
             failed_user_data: failed("user_data"),
             failed_addr: failed("addr"),

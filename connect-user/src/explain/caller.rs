@@ -1,6 +1,6 @@
 //! What the caller passed, and in which state its socket was.
 
-use super::Entry;
+use super::entry::Entry;
 
 /// What the number 0 means.
 pub(super) const SUCCESS: Entry = Entry {

@@ -1,6 +1,6 @@
 //! What only the rarer address families say.
 
-use super::Entry;
+use super::entry::Entry;
 
 /// What the status codes of a Bluetooth controller have in common.
 const BLUETOOTH: &[(&str, &str)] = &[

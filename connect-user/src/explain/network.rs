@@ -1,6 +1,6 @@
 //! What the network answered, or why nothing was sent.
 
-use super::Entry;
+use super::entry::Entry;
 
 pub(super) const ENTRIES: &[Entry] = &[
     Entry {

@@ -1,6 +1,6 @@
 //! Where the path of a unix socket leads.
 
-use super::Entry;
+use super::entry::Entry;
 
 pub(super) const ENTRIES: &[Entry] = &[
     Entry {

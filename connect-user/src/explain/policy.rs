@@ -1,6 +1,6 @@
 //! Who said no: permissions, security modules, filters.
 
-use super::Entry;
+use super::entry::Entry;
 
 pub(super) const ENTRIES: &[Entry] = &[
     Entry {

@@ -1,8 +1,7 @@
 //! The tool itself: its hooks, what it lost, what it is.
 
 use std::{
-    fmt, fs,
-    os::fd::OwnedFd,
+    fmt,
     sync::{
         Arc,
         atomic::{AtomicU64, Ordering::Relaxed},
@@ -13,21 +12,13 @@ use prometheus_client::{
     collector::Collector, encoding::DescriptorEncoder, metrics::MetricType, registry::Unit,
 };
 
-use crate::{attach::program_info, collect::Loss, totals::Totals};
-
-use super::{counter, seconds};
-
-/// Where the kernel says whether it measures BPF programs.
-const STATS_ENABLED: &str = "/proc/sys/kernel/bpf_stats_enabled";
-
-/// A hook that this program has.
-#[derive(Debug)]
-pub struct Hook {
-    /// The name of its tracepoint, or of its function behind `fentry:` or `fexit:`.
-    pub name: String,
-    /// Its programs, if it is attached.
-    pub programs: Vec<OwnedFd>,
-}
+use super::encode::{counter, seconds};
+use crate::{
+    attach::link::HookState,
+    host::{kernel, program},
+    loss::Loss,
+    totals::Totals,
+};
 
 /// Losses by reason, on their way from who counts them to who serves them.
 #[derive(Clone, Debug, Default)]
@@ -48,14 +39,14 @@ impl LossCounts {
 /// Serves the health of the tool.
 #[derive(Debug)]
 pub struct HealthCollector {
-    hooks: Vec<Hook>,
+    hooks: Vec<HookState>,
     losses: LossCounts,
 }
 
 impl HealthCollector {
     /// Of these hooks, and of what is published.
     #[must_use]
-    pub const fn new(hooks: Vec<Hook>, losses: LossCounts) -> Self {
+    pub const fn new(hooks: Vec<HookState>, losses: LossCounts) -> Self {
         Self { hooks, losses }
     }
 }
@@ -65,7 +56,7 @@ impl Collector for HealthCollector {
         build_info(&mut encoder)?;
         self.losses(&mut encoder)?;
         self.attached(&mut encoder)?;
-        if is_measured() {
+        if program::is_measured() {
             self.runs(&mut encoder)?;
             self.run_time(&mut encoder)?;
         }
@@ -113,7 +104,7 @@ impl HealthCollector {
             None,
             MetricType::Counter,
         )?;
-        for (hook, runs) in self.told("run_cnt:") {
+        for (hook, runs) in self.summed("run_cnt:") {
             counter(&mut encoder, &[("hook", hook)], runs)?;
         }
         Ok(())
@@ -130,26 +121,21 @@ impl HealthCollector {
             Some(&Unit::Seconds),
             MetricType::Counter,
         )?;
-        for (hook, run_time_ns) in self.told("run_time_ns:") {
+        for (hook, run_time_ns) in self.summed("run_time_ns:") {
             seconds(&mut encoder, &[("hook", hook)], run_time_ns as f64 / 1e9)?;
         }
         Ok(())
     }
 
-    /// What the kernel tells of the programs of each hook that is attached.
-    fn told(&self, key: &str) -> impl Iterator<Item = (&str, u64)> {
-        let of_program = move |program| program_info::number(program, key);
+    /// Sums over the programs of each hook that is attached; hooks of which the kernel says nothing are absent.
+    fn summed(&self, key: &str) -> impl Iterator<Item = (&str, u64)> {
+        let of_program = move |program| program::number(program, key);
         let attached = self.hooks.iter().filter(|hook| !hook.programs.is_empty());
         attached.filter_map(move |hook| {
             let values: Option<Vec<_>> = hook.programs.iter().map(of_program).collect();
             Some((hook.name.as_str(), values?.into_iter().sum()))
         })
     }
-}
-
-/// Whether the kernel measures BPF programs.
-fn is_measured() -> bool {
-    fs::read_to_string(STATS_ENABLED).is_ok_and(|enabled| enabled.trim() != "0")
 }
 
 fn build_info(encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
@@ -159,11 +145,11 @@ fn build_info(encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
         None,
         MetricType::Gauge,
     )?;
-    let kernel = rustix::system::uname();
+    let kernel = kernel::release();
     let labels = [
         ("version", env!("CARGO_PKG_VERSION")),
         ("arch", std::env::consts::ARCH),
-        ("kernel", &kernel.release().to_string_lossy()),
+        ("kernel", &kernel),
     ];
     encoder.encode_family(&labels)?.encode_gauge(&1_u64)
 }

@@ -13,7 +13,7 @@ use rustix::{
     process::{Resource, getrlimit},
 };
 
-/// Serves what the kernel tells of this process.
+/// Serves what the kernel says of this process.
 #[derive(Debug)]
 pub struct ProcessCollector;
 

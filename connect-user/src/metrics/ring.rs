@@ -15,6 +15,8 @@ use rustix::{
     param::page_size,
 };
 
+use crate::attach::maps::Ring;
+
 /// The two pages at the beginning of a ring buffer in which consumer and producer say how far they
 /// are (`kernel/bpf/ringbuf.c`), mapped to be read.
 #[derive(Debug)]
@@ -75,16 +77,16 @@ pub struct RingCollector {
 }
 
 impl RingCollector {
-    /// Of a ring buffer of `size` bytes.
+    /// Of this ring buffer.
     ///
     /// # Errors
     ///
     /// It cannot be mapped.
-    pub fn new(ring: &OwnedFd, size: u32) -> io::Result<Self> {
+    pub fn new(ring: &Ring) -> io::Result<Self> {
         Ok(Self {
-            consumer: Position::map(ring, 0)?,
-            producer: Position::map(ring, 1)?,
-            size,
+            consumer: Position::map(&ring.descriptor, 0)?,
+            producer: Position::map(&ring.descriptor, 1)?,
+            size: ring.size,
         })
     }
 }

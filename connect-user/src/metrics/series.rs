@@ -11,9 +11,10 @@ use std::{
     time::{Duration, Instant},
 };
 
-use aya::maps::{MapData, MapError, PerCpuArray, PerCpuHashMap};
-use connect_ebpf::counter::{
-    LABEL_CGROUP, LABEL_PEER_ADDRESS, LABEL_PEER_PORT, LABEL_PROCESS, Series as Key,
+use aya::maps::MapError;
+use connect_ebpf::{
+    family::class_name,
+    series::{LABEL_CGROUP, LABEL_PEER_ADDRESS, LABEL_PEER_PORT, LABEL_PROCESS, Series as Key},
 };
 use prometheus_client::{
     collector::Collector,
@@ -21,36 +22,26 @@ use prometheus_client::{
     metrics::MetricType,
 };
 
+use super::{
+    encode::{Unreadable, counter, sum},
+    labels,
+};
 use crate::{
     address::{self, Address},
+    attach::maps::SeriesMaps,
     escape::Escaped,
 };
 
-use super::{
-    counter,
-    counters::{Unreadable, sum},
-    names,
-};
+/// The series, shared by who serves them and who removes them.
+#[derive(Clone)]
+pub struct Series(Arc<Mutex<Inner>>);
 
-/// The kernel's maps.
-pub struct SeriesMaps {
-    /// Connects by their labels.
-    pub series: PerCpuHashMap<MapData, Key, u64>,
-    /// Connects beyond.
-    pub overflow: PerCpuArray<MapData, u64>,
-}
-
-impl Debug for SeriesMaps {
+impl Debug for Series {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
-        f.debug_struct("SeriesMaps").finish_non_exhaustive()
+        f.debug_struct("Series").finish_non_exhaustive()
     }
 }
 
-/// The series, shared by who serves them and who removes them.
-#[derive(Clone, Debug)]
-pub struct Series(Arc<Mutex<Inner>>);
-
-#[derive(Debug)]
 struct Inner {
     maps: SeriesMaps,
     labels: u32,
@@ -126,21 +117,21 @@ impl Inner {
             .collect()
     }
 
-    /// Counts by labels as they are served, in which different keys may look the same: what lies
-    /// behind the NUL of a path is not shown.
+    /// Counts by labels as they are served. Different keys may have equal labels: what lies behind the
+    /// NUL of a path is not shown.
     fn shown(&self) -> Result<BTreeMap<Labels, u64>, MapError> {
         let mut shown = BTreeMap::new();
         for (key, count) in self.counts()? {
             // An entry is made before it is counted.
             if count > 0 {
-                *shown.entry(labels(&key, self.labels)).or_default() += count;
+                *shown.entry(shown_labels(&key, self.labels)).or_default() += count;
             }
         }
         Ok(shown)
     }
 }
 
-fn labels(key: &Key, asked: u32) -> Labels {
+fn shown_labels(key: &Key, asked: u32) -> Labels {
     let address = key
         .address
         .get(..key.address_len.into())
@@ -150,27 +141,27 @@ fn labels(key: &Key, asked: u32) -> Labels {
     } else {
         address::decode(address)
     };
-    let mut labels = vec![
-        ("family", names::family(key.family).to_owned()),
-        ("errno", names::errno(key.errno).into_owned()),
+    let mut shown = vec![
+        ("family", class_name(key.family).to_owned()),
+        ("errno", labels::errno(key.errno).into_owned()),
     ];
     if asked & LABEL_PROCESS != 0 {
         let name = key.comm.split(|&byte| byte == 0).next().unwrap_or_default();
-        labels.push(("process", Escaped(name).to_string()));
+        shown.push(("process", Escaped(name).to_string()));
     }
     if asked & LABEL_CGROUP != 0 {
-        labels.push(("cgroup", key.cgroup_id.to_string()));
+        shown.push(("cgroup", key.cgroup_id.to_string()));
     }
     if asked & LABEL_PEER_ADDRESS != 0 {
         let raw = address.raw.map(|hex| format!("raw {hex}"));
         let peer = address.peer_address.or(raw).unwrap_or_default();
-        labels.push(("peer_address", peer));
+        shown.push(("peer_address", peer));
     }
     if asked & LABEL_PEER_PORT != 0 {
         let port = address.peer_port.map(|port| port.to_string());
-        labels.push(("peer_port", port.unwrap_or_default()));
+        shown.push(("peer_port", port.unwrap_or_default()));
     }
-    labels
+    shown
 }
 
 /// Serves [`Series`].

@@ -1,4 +1,4 @@
-//! What it comes to: one row per process, destination and result.
+//! The summary: one row per process, destination and result.
 //!
 //! Memory is bounded: beyond [`ROWS_MAX`] rows, further combinations are only counted together.
 
@@ -7,6 +7,7 @@ use std::{
     collections::{HashMap, hash_map::Entry},
 };
 
+use connect_ebpf::code::Settlement;
 use hdrhistogram::Histogram;
 use jiff::Timestamp;
 use serde::Serialize;
@@ -25,7 +26,7 @@ pub(super) const ROWS_MAX: usize = 1024;
 /// How many of them may be about successes, so that these leave room for failures.
 const SUCCESSES_MAX: usize = ROWS_MAX / 2;
 
-/// Longest duration that is told apart, in ns: an hour. TCP gives up after two minutes.
+/// Longest duration that has a bucket of its own, in ns: an hour. TCP gives up after two minutes.
 const LONGEST_NS: u64 = 3600 * 1_000_000_000;
 /// Durations are kept to this many decimal digits.
 const DIGITS: u8 = 2;
@@ -43,7 +44,7 @@ struct Key {
 struct Row {
     verdict: Verdict,
     errno: u32,
-    outcome: Option<&'static str>,
+    outcome: Option<Settlement>,
     count: u64,
     /// Time in the call, or until the attempt was settled, in ns; calls whose entry was not seen are
     /// not in it.
@@ -56,11 +57,7 @@ impl Row {
         Some(Self {
             verdict: line.verdict,
             errno: line.errno,
-            outcome: line.left_with.map(|_| match line.verdict {
-                Verdict::Succeeded | Verdict::InProgress => "established",
-                Verdict::Failed => "failed",
-                Verdict::Abandoned => "abandoned",
-            }),
+            outcome: line.outcome,
             count: 0,
             // The constants are ones that it accepts.
             durations: Histogram::new_with_max(LONGEST_NS, DIGITS).ok()?,
@@ -90,7 +87,7 @@ struct Line<'a> {
     error_type: Option<Cow<'static, str>>,
     /// Of attempts that were settled after their call.
     #[serde(skip_serializing_if = "Option::is_none")]
-    outcome: Option<&'static str>,
+    outcome: Option<Settlement>,
     count: u64,
     #[serde(flatten)]
     durations: Option<Durations>,
@@ -258,6 +255,8 @@ impl Summary {
 mod tests {
     #![expect(clippy::unwrap_used, reason = "a test says what is wrong by panicking")]
 
+    use connect_ebpf::code::{AddressSource, Transport, Via};
+
     use super::*;
     use crate::{
         clock::Clock,
@@ -282,13 +281,13 @@ mod tests {
                 fd: Some(3),
                 addrlen: Some(3),
                 address: crate::address::decode(&sockaddr),
-                address_source: Some("entry"),
-                transport: Some("unix"),
+                address_source: AddressSource::Entry,
+                transport: Transport::Unix,
                 local_address: None,
                 local_port: None,
                 destination_address: None,
                 destination_port: None,
-                via: "syscall",
+                via: Via::Syscall,
             },
             errno,
             error_type: (errno != 0).then(|| label(errno).into_owned()),

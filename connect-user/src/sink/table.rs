@@ -5,6 +5,7 @@
 
 use std::{collections::HashSet, fmt::Write as _, io::Write as _, net::SocketAddr};
 
+use connect_ebpf::code::Via;
 use jiff::tz::TimeZone;
 use unicode_width::UnicodeWidthStr as _;
 
@@ -29,7 +30,7 @@ pub struct Style {
     pub color: bool,
     /// Columns of the terminal; `None` where there is none, and so no limit.
     pub width: Option<u16>,
-    /// In which times are told.
+    /// In which times are written.
     pub time_zone: TimeZone,
     /// One line under the first failure of its kind in each process.
     pub explain: bool,
@@ -193,9 +194,9 @@ fn destination(shown: Line<'_>) -> String {
         let _ok = write!(text, " -> {really}");
     }
     if let Some(way) = match shown.call.via {
-        "io_uring" => Some("io_uring"),
-        "compat" => Some("32-bit"),
-        _ => None,
+        Via::IoUring => Some(Via::IoUring.name()),
+        Via::Compat => Some("32-bit"),
+        Via::Syscall | Via::Unknown => None,
     } {
         let _ok = write!(text, " ({way})");
     }

@@ -4,6 +4,7 @@
 //! add an entry there; everything else follows from it.
 
 mod caller;
+mod entry;
 mod families;
 mod network;
 mod path;
@@ -18,25 +19,8 @@ use std::{
 
 use anyhow::Result;
 
+use self::entry::Entry;
 use crate::{errno, escape::Escaped, status};
-
-/// What there is to say of one errno.
-#[derive(Debug)]
-struct Entry {
-    /// Its name; [`errno::ERRNOS`] has the number.
-    name: &'static str,
-    /// What it means when connect returns it: the rest of a line that begins with the name.
-    meaning: &'static str,
-    /// The likeliest cause or the next thing to look at, in one line: see [`hint`].
-    hint: &'static str,
-    /// Kind of socket, and how the errno comes about there.
-    situations: &'static [(&'static str, &'static str)],
-    /// What is wrong on a real host, most likely first.
-    causes: &'static [&'static str],
-    /// A command (or another place to look), and what it shows. Words in capitals are to be
-    /// replaced.
-    look_at: &'static [(&'static str, &'static str)],
-}
 
 /// Every entry.
 const THEMES: &[&[Entry]] = &[

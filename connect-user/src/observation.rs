@@ -1,0 +1,213 @@
+//! One observation: whom to observe, what, by which means, where to, and for how long.
+//!
+//! What was typed becomes one of these in `cli.rs`; nothing else knows the command line.
+
+use std::{ffi::OsString, path::PathBuf, time::Duration};
+
+use connect_ebpf::{attempt::ATTEMPTS_ENTRIES, settings};
+
+/// What `trace`, `run` and `export` do.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Observation {
+    /// Whom to observe.
+    pub whom: Whom,
+    /// Which of their connects.
+    pub filters: Filters,
+    /// By which means.
+    pub means: Means,
+    /// Room in the kernel.
+    pub capacity: Capacity,
+    /// How events are written; without, the kernel object makes no records at all.
+    pub events: Option<Events>,
+    /// How metrics are served, if they are.
+    pub serving: Option<Serving>,
+    /// When it ends by itself.
+    pub until: Until,
+}
+
+impl Observation {
+    /// Of these, by all means, without any output.
+    #[must_use]
+    pub const fn of(whom: Whom) -> Self {
+        Self {
+            whom,
+            filters: Filters::ALL,
+            means: Means::ALL,
+            capacity: Capacity::DEFAULT,
+            events: None,
+            serving: None,
+            until: Until::STOPPED,
+        }
+    }
+}
+
+/// Whom to observe.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Whom {
+    /// Every task of the host.
+    Host,
+    /// A command, which is started for it, and its descendants: the command and its arguments.
+    Command(Vec<OsString>),
+}
+
+/// What is shown and counted; decided in the kernel, so what is filtered out costs least.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Filters {
+    /// Only this process (tgid, initial pid namespace).
+    pub pid: Option<u32>,
+    /// Only processes of this real user id.
+    pub uid: Option<u32>,
+    /// Only addresses of this family (`AF_*`).
+    pub family: Option<u16>,
+    /// Only calls that returned an errno other than EINPROGRESS.
+    pub failed: bool,
+}
+
+impl Filters {
+    /// Everything passes.
+    pub const ALL: Self = Self {
+        pid: None,
+        uid: None,
+        family: None,
+        failed: false,
+    };
+}
+
+/// How the kernel is observed, and what that may cost.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Means {
+    /// Which hooks see native calls.
+    pub hooks: Hooks,
+    /// Whether to look at the socket behind the descriptor of every call.
+    pub sockets: bool,
+    /// Whether to observe connects by io_uring.
+    pub io_uring: bool,
+}
+
+impl Means {
+    /// All that there is.
+    pub const ALL: Self = Self {
+        hooks: Hooks::Auto,
+        sockets: true,
+        io_uring: true,
+    };
+}
+
+/// Which hooks see native calls.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Hooks {
+    /// The system call tracepoints, and the kernel's functions for what those do not show.
+    Auto,
+    /// The system call tracepoints.
+    Tracepoint,
+    /// The kernel's functions.
+    Function,
+}
+
+/// How much the kernel object keeps before it must drop, and count, what comes next.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Capacity {
+    /// Size of the ring buffer in bytes: a power of two, and whole pages.
+    pub ring_bytes: u32,
+    /// How many threads can be kept track of at once.
+    pub threads: u32,
+    /// How many attempts in progress can be followed at once.
+    pub attempts: u32,
+}
+
+impl Capacity {
+    /// Enough for most hosts.
+    pub const DEFAULT: Self = Self {
+        ring_bytes: settings::RING_BYTES,
+        threads: settings::INFLIGHT_ENTRIES,
+        attempts: ATTEMPTS_ENTRIES,
+    };
+}
+
+/// How events are written.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Events {
+    /// In which form.
+    pub format: Format,
+    /// To which file; `None` is standard output.
+    pub file: Option<PathBuf>,
+    /// Colour in the table.
+    pub color: Color,
+    /// Instead of events, who connected where how often, with what result, at the end.
+    pub summary: bool,
+    /// What the first failure of its kind in each process usually means, under it.
+    pub explain: bool,
+    /// Each attempt once, when it is settled.
+    pub settled: bool,
+}
+
+impl Events {
+    /// Whether an attempt is shown only when it is settled, so that an outcome stands for its call.
+    #[must_use]
+    pub const fn settled_only(&self) -> bool {
+        self.settled || self.summary
+    }
+}
+
+/// In which form events are written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Format {
+    /// Aligned columns for a person.
+    Table,
+    /// One JSON object per line.
+    Json,
+}
+
+/// Whether the table has colour.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Color {
+    /// On a terminal, unless `NO_COLOR` is set or `TERM` is dumb.
+    Auto,
+    /// Always.
+    Always,
+    /// Never.
+    Never,
+}
+
+/// How metrics are served.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Serving {
+    /// On which address: `HOST:PORT`.
+    pub listen: String,
+    /// By what connects are counted besides.
+    pub labels: Vec<Label>,
+    /// How many combinations of labels have a series of their own.
+    pub max_series: u32,
+    /// How long a combination of labels stays that is not counted any more.
+    pub series_ttl: Duration,
+}
+
+/// By what connects can be counted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Label {
+    /// Name of the task that connects.
+    Process,
+    /// Its cgroup v2 id.
+    Cgroup,
+    /// Port of the address passed.
+    PeerPort,
+    /// The address passed, without its port; of a unix socket, its path.
+    PeerAddress,
+}
+
+/// When an observation ends by itself, besides when it is asked to or its command ends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Until {
+    /// After this time.
+    pub duration: Option<Duration>,
+    /// After this many connects.
+    pub count: Option<u64>,
+}
+
+impl Until {
+    /// Never.
+    pub const STOPPED: Self = Self {
+        duration: None,
+        count: None,
+    };
+}

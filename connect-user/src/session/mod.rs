@@ -1,0 +1,199 @@
+//! One observation, from live hooks to the last total.
+//!
+//! With events, records go from the ring buffer to the output ([`stream`]); without, the kernel object
+//! only counts, and metrics are served.
+
+mod account;
+mod live;
+mod signals;
+mod stream;
+mod writer;
+
+use std::{
+    process::{ExitCode, ExitStatus},
+    time::Duration,
+};
+
+use anyhow::{Context as _, Result};
+use tokio::time::{MissedTickBehavior, interval};
+
+use self::{
+    account::Account,
+    live::{Live, Served, listen, require},
+    signals::{Signals, at, deadline},
+    stream::{PATIENCE, Stop, Stream},
+};
+use crate::{
+    command::{self, Observed},
+    notify::Notifier,
+    observation::{Events, Observation, Whom},
+    output::Output,
+    status,
+    totals::Tally,
+};
+
+/// How often, without events, losses are looked for, and systemd hears that we live.
+const LOOK_EVERY: Duration = Duration::from_millis(250);
+
+/// Observes; the exit code is that of the command, if one is observed.
+///
+/// # Errors
+///
+/// Something is missing, the command cannot be started, the address cannot be listened on, or the output
+/// fails.
+pub fn observe(observation: &Observation) -> Result<ExitCode> {
+    // One thread is enough, and the command must be started by the thread that is followed.
+    tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .context("cannot start the runtime")?
+        .block_on(async {
+            match &observation.events {
+                Some(events) => show(observation, events).await,
+                None => count(observation).await,
+            }
+        })
+}
+
+/// Writes events, and serves metrics if they are asked for.
+async fn show(observation: &Observation, events: &Events) -> Result<ExitCode> {
+    let tracefs = require(observation)?;
+    // Before signals are taken over: opening a FIFO waits for its reader.
+    let output = Output::open(events.file.as_deref())?;
+    let bound = listen(observation)?;
+    let mut signals = Signals::listen()?;
+    let live = Live::begin(&tracefs, observation, bound)?;
+    if let Some(served) = &live.served {
+        let url = served.server.url();
+        status::say(format_args!("note: metrics on {url}"));
+    }
+    live.note_unseen();
+    if observation.whom == Whom::Host {
+        status::say("ready: observing every connect of this host; end with ^C");
+    }
+    let Live {
+        links,
+        mut log,
+        mut lineage,
+        collector,
+        coverage,
+        losses,
+        // Held to the end.
+        served: _served,
+    } = live;
+    let mut stream = Stream::begin(observation, events, output, collector, coverage, losses);
+    let mut command = match &observation.whom {
+        Whom::Host => None,
+        Whom::Command(words) => match Observed::start(words, &mut lineage) {
+            Ok(command) => Some(command),
+            Err(error) => {
+                drop(links);
+                stream.end()?;
+                stream.deliver(&mut signals, None, Some(PATIENCE)).await?;
+                return Err(error);
+            }
+        },
+    };
+
+    let stop = stream
+        .watch(
+            &mut log,
+            &mut signals,
+            command.as_mut(),
+            observation.until.duration,
+        )
+        .await?;
+    if let Stop::Command(_) = stop {
+        let left = lineage.tasks();
+        if left > 0 {
+            status::say(format_args!(
+                "note: the command has ended; {left} tasks that it left behind are observed no more"
+            ));
+        }
+    }
+    stream.stopping();
+    // From here on nothing new comes, so what is drained and counted is all there is.
+    drop(links);
+    stream.end()?;
+    let patience = matches!(stop, Stop::Signal).then_some(PATIENCE);
+    let running = match stop {
+        Stop::Command(_) => None,
+        Stop::Signal | Stop::Done => command.as_ref(),
+    };
+    let result = stream.deliver(&mut signals, running, patience).await;
+
+    let Some(command) = command.as_mut() else {
+        return result.map(|()| ExitCode::SUCCESS);
+    };
+    let ended = match stop {
+        Stop::Command(ended) => ended,
+        Stop::Signal | Stop::Done => wait(command, &mut signals).await?,
+    };
+    result.map(|()| command::exit_code(ended))
+}
+
+/// Waits for a command that is observed no more.
+async fn wait(command: &mut Observed, signals: &mut Signals) -> Result<ExitStatus> {
+    loop {
+        tokio::select! {
+            ended = command.ended() => return ended,
+            signal = signals.next() => command.pass_on(signal),
+        }
+    }
+}
+
+/// Serves metrics only. No record is made at all, so there is nothing to drain.
+async fn count(observation: &Observation) -> Result<ExitCode> {
+    let tracefs = require(observation)?;
+    let bound = listen(observation)?;
+    let mut signals = Signals::listen()?;
+    let live = Live::begin(&tracefs, observation, bound)?;
+    let mut notifier = Notifier::from_env();
+    live.note_unseen();
+    let Live {
+        links,
+        mut log,
+        mut collector,
+        losses,
+        served,
+        ..
+    } = live;
+    let Served { server, counters } = served.context("neither events nor metrics are asked for")?;
+    status::say(format_args!(
+        "ready: metrics of every connect of this host on {}; end with ^C",
+        server.url()
+    ));
+    notifier.ready();
+
+    let mut account = Account::new(losses);
+    let deadline = deadline(observation.until.duration);
+    let mut tick = interval(LOOK_EVERY);
+    tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    loop {
+        tokio::select! {
+            _ = signals.next() => break,
+            () = at(deadline) => break,
+            _ = tick.tick() => {}
+        }
+        log.pass_on();
+        account.ask(&mut collector)?;
+        account.publish();
+        notifier.alive();
+    }
+    notifier.stopping();
+    drop(links);
+    drop(server);
+    account.ask(&mut collector)?;
+    account.unsettled(collector.unsettled().count());
+    let sums = counters.sums()?;
+    status::say(account.totals(Tally {
+        events: sums.returned,
+        failed: sums.failed,
+        in_progress: sums.in_progress,
+        outcomes: sums.established + sums.outcomes_failed + sums.abandoned,
+        established: sums.established,
+        outcomes_failed: sums.outcomes_failed,
+        abandoned: sums.abandoned,
+    }));
+    Ok(ExitCode::SUCCESS)
+}

@@ -1,0 +1,279 @@
+//! Records on their way from the ring buffer to the output, until there is a reason to stop.
+
+use std::{process::ExitStatus, time::Duration};
+
+use anyhow::{Result, anyhow};
+use connect_ebpf::code::Via;
+use jiff::Timestamp;
+use tokio::time::{Instant, MissedTickBehavior, interval};
+
+use super::{
+    account::Account,
+    signals::{Signals, at, deadline},
+    writer::Writer,
+};
+use crate::{
+    attach::KernelLog,
+    clock::Clock,
+    collect::Collector,
+    command::Observed,
+    coverage::Coverage,
+    decode::{self, Malformed, decode},
+    event::{Event, Notice},
+    loss::Loss,
+    metrics::health::LossCounts,
+    notify::Notifier,
+    observation::{Events, Observation},
+    output::{End, Output},
+    status,
+};
+
+/// How often the ring buffer is drained. The kernel object wakes us earlier when it fills.
+const DRAIN_EVERY: Duration = Duration::from_millis(10);
+/// How often losses are looked for.
+const ACCOUNT_EVERY: Duration = Duration::from_millis(100);
+/// How many records are taken at once before signals are looked at again.
+const BATCH: usize = 4096;
+/// How long a reader who does not read may hold up the end, once the end was asked for.
+pub(super) const PATIENCE: Duration = Duration::from_secs(2);
+
+/// Why the observation ends.
+pub(super) enum Stop {
+    /// SIGINT, SIGTERM, SIGQUIT or SIGHUP.
+    Signal,
+    /// `--duration`, `--count`, or the reader went away.
+    Done,
+    /// The command has ended.
+    Command(ExitStatus),
+}
+
+/// Records on their way from the ring buffer to the output, and the account of both.
+pub(super) struct Stream {
+    collector: Collector,
+    writer: Writer,
+    account: Account,
+    notifier: Notifier,
+    /// How many connects were asked for, if a number was.
+    wanted: Option<u64>,
+    /// Whether attempts are shown when they are settled, and so an outcome counts as a connect.
+    settled_only: bool,
+    /// Whether only failures were asked for.
+    failed_only: bool,
+}
+
+impl Stream {
+    /// Reports that the hooks are live, and what they see.
+    pub(super) fn begin(
+        observation: &Observation,
+        events: &Events,
+        output: Output,
+        collector: Collector,
+        coverage: Coverage,
+        losses: LossCounts,
+    ) -> Self {
+        let mut stream = Self {
+            collector,
+            writer: Writer::begin(events, output),
+            account: Account::new(losses),
+            notifier: Notifier::from_env(),
+            wanted: observation.until.count,
+            settled_only: events.settled_only(),
+            failed_only: observation.filters.failed,
+        };
+        stream.writer.insist(&Event::Notice(Notice::Start {
+            timestamp: Timestamp::now(),
+            coverage,
+        }));
+        stream.writer.output().flush();
+        stream.notifier.ready();
+        stream
+    }
+
+    /// Drains until there is a reason to stop.
+    pub(super) async fn watch(
+        &mut self,
+        log: &mut KernelLog,
+        signals: &mut Signals,
+        mut command: Option<&mut Observed>,
+        duration: Option<Duration>,
+    ) -> Result<Stop> {
+        let deadline = deadline(duration);
+        let mut tick = interval(DRAIN_EVERY);
+        tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut accounted = Instant::now();
+        let mut more = false;
+        loop {
+            tokio::select! {
+                biased;
+                signal = signals.next() => match command.as_deref() {
+                    Some(command) => command.pass_on(signal),
+                    None => return Ok(Stop::Signal),
+                },
+                ended = ended(command.as_deref_mut()) => return ended.map(Stop::Command),
+                () = at(deadline) => return Ok(Stop::Done),
+                () = std::future::ready(()), if more => {}
+                () = self.collector.woken() => {}
+                _ = tick.tick() => {}
+            }
+            more = self.drain(BATCH);
+            log.pass_on();
+            if accounted.elapsed() >= ACCOUNT_EVERY {
+                accounted = Instant::now();
+                self.report_losses()?;
+                self.account.publish();
+                self.notifier.alive();
+                if self.writer.output().reader_is_gone() {
+                    return Ok(Stop::Done);
+                }
+            }
+            self.writer.output().flush();
+            if self.is_enough() || self.writer.output().has_ended() {
+                return Ok(Stop::Done);
+            }
+        }
+    }
+
+    /// The end has begun.
+    pub(super) fn stopping(&self) {
+        self.notifier.stopping();
+    }
+
+    /// Takes what is left in the ring buffer, and ends the stream with the last losses and the
+    /// totals.
+    pub(super) fn end(&mut self) -> Result<()> {
+        while self.drain(BATCH) {}
+        self.count_unsettled();
+        self.account.ask(&mut self.collector)?;
+        for lost in self.account.unreported() {
+            self.writer.insist(&Event::Lost(lost));
+        }
+        let totals = self.account.totals(self.writer.taken());
+        let timestamp = Timestamp::now();
+        self.writer.end(&totals, timestamp);
+        self.writer
+            .insist(&Event::Notice(Notice::Stop { timestamp, totals }));
+        self.writer.output().complete();
+        Ok(())
+    }
+
+    /// Waits for the reader: as long as it takes, or, with `patience`, as long as it reads on.
+    /// Then says the totals.
+    pub(super) async fn deliver(
+        &mut self,
+        signals: &mut Signals,
+        running: Option<&Observed>,
+        mut patience: Option<Duration>,
+    ) -> Result<()> {
+        let taken = self.writer.taken();
+        let output = self.writer.output();
+        while !output.has_ended() {
+            let give_up = patience.and_then(|patience| Instant::now().checked_add(patience));
+            tokio::select! {
+                () = output.progress() => {}
+                signal = signals.next() => {
+                    patience = Some(PATIENCE);
+                    if let Some(command) = running {
+                        command.pass_on(signal);
+                    }
+                }
+                () = at(give_up) => break,
+            }
+        }
+        let (end, delivered) = output.result();
+        let loss = match end {
+            Some(End::Closed) => Loss::OutputClosed,
+            Some(End::Written | End::Failed(_)) | None => Loss::OutputFull,
+        };
+        self.account.lose(loss, taken.all() - delivered.all());
+        status::say(self.account.totals(delivered));
+        match end {
+            Some(End::Failed(error)) => {
+                Err(anyhow!(error).context(format!("cannot write to {}", output.name())))
+            }
+            Some(End::Written | End::Closed) | None => Ok(()),
+        }
+    }
+
+    fn is_enough(&self) -> bool {
+        is_enough(self.wanted, &self.writer, self.settled_only)
+    }
+
+    /// Takes up to `limit` records; true if there may be more.
+    fn drain(&mut self, limit: usize) -> bool {
+        let clock = Clock::now();
+        let Self {
+            collector,
+            writer,
+            account,
+            wanted,
+            settled_only,
+            ..
+        } = self;
+        collector.drain(limit, |bytes| {
+            if !is_enough(*wanted, writer, *settled_only) {
+                show(decode(bytes, clock), writer, account);
+            }
+        })
+    }
+
+    /// Asks the kernel object what was lost, and reports every loss as soon as the stream has room.
+    fn report_losses(&mut self) -> Result<()> {
+        self.account.ask(&mut self.collector)?;
+        for lost in self.account.unreported() {
+            let reason = lost.reason;
+            if !self.writer.offer(&Event::Lost(lost)) {
+                break;
+            }
+            self.account.reported(reason);
+        }
+        Ok(())
+    }
+
+    /// Attempts that nobody has settled are counted, and shown now where they have not been yet.
+    fn count_unsettled(&mut self) {
+        let clock = Clock::now();
+        let unsettled: Vec<_> = self.collector.unsettled().collect();
+        self.account.unsettled(unsettled.len());
+        if !self.settled_only || self.failed_only {
+            return;
+        }
+        for record in unsettled {
+            // Where no call was seen, there is none that could be shown.
+            if record.call.via != Via::Unknown.number() {
+                let event = decode::unsettled(&record, clock).map(Event::Connect);
+                show(event, &mut self.writer, &mut self.account);
+            }
+        }
+    }
+}
+
+/// Writes an event, or counts its loss.
+fn show(event: Result<Event, Malformed>, writer: &mut Writer, account: &mut Account) {
+    match event {
+        Ok(event) if writer.offer(&event) => {}
+        Ok(_) => account.lose(Loss::OutputFull, 1),
+        Err(malformed) => {
+            log::warn!("record not shown: {malformed}");
+            account.lose(Loss::Malformed, 1);
+        }
+    }
+}
+
+/// Whether as many connects have been shown as were asked for; an outcome may stand for one.
+fn is_enough(wanted: Option<u64>, writer: &Writer, settled_only: bool) -> bool {
+    let taken = writer.taken();
+    let shown = if settled_only {
+        taken.all()
+    } else {
+        taken.events
+    };
+    wanted.is_some_and(|wanted| shown >= wanted)
+}
+
+/// The command's end; never, without a command.
+async fn ended(command: Option<&mut Observed>) -> Result<ExitStatus> {
+    match command {
+        Some(command) => command.ended().await,
+        None => std::future::pending().await,
+    }
+}
