@@ -8,8 +8,8 @@
 //! brings its own accept loop (`axum::serve`, `axum-server`) can throw out the oldest of its connections
 //! before it has sent a request, so the loop is ours, and everything that may take a client's time happens
 //! within the task of its connection: what else a connection has to go through before HTTP, as TLS, belongs
-//! into [`connection`]; what a request has to go through, as passwords or compression, is a layer of
-//! [`router`].
+//! into `connection`; what a request has to go through, as passwords or compression, is a layer of
+//! `router`.
 
 use std::{
     collections::VecDeque,

@@ -12,6 +12,7 @@
 use crate::{
     code::{CallResult, Settlement, Via},
     family::{CLASSES, COARSE_CLASSES},
+    histogram::Histogram,
     uapi::errno::ERESTARTSYS,
 };
 

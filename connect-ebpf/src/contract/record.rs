@@ -4,6 +4,11 @@
 //! There is no padding, no `bool` and no enum on the wire: a code ([`crate::code`]) is an integer that
 //! the decoder matches, and any bytes are a valid value of every struct here.
 
+#![cfg_attr(
+    feature = "user",
+    expect(unnameable_types, reason = "zerocopy's derive makes such types")
+)]
+
 use crate::code::Kind;
 #[cfg(doc)]
 use crate::code::{AddressSource, Settlement, Transport, Via};

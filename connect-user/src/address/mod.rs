@@ -6,7 +6,7 @@
 //! To decode one more family:
 //!
 //! 1. write its decoder, with tests, in a file of its own under `address/`, and declare the file here;
-//! 2. name the decoder in [`FAMILIES`]; if the contract (`connect_ebpf::uapi::family`) lacks its number,
+//! 2. name the decoder in `FAMILIES`; if the contract (`connect_ebpf::uapi::family`) lacks its number,
 //!    add it there;
 //! 3. give it a class in the table of `connect_ebpf::family`, so that metrics count it by name (there are 16
 //!    classes; a test fails while a family has a decoder and no class);

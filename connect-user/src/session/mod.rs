@@ -1,6 +1,6 @@
 //! One observation, from live hooks to the last total.
 //!
-//! With events, records go from the ring buffer to the output ([`stream`]); without, the kernel object
+//! With events, records go from the ring buffer to the output (`stream.rs`); without, the kernel object
 //! only counts, and metrics are served.
 
 mod account;

@@ -91,7 +91,7 @@ fn in_the_handler_of(scene: &'static Scene, peers: &'static [&'static Full]) -> 
         }
         on(SIGUSR1, SA_RESTART, move |_| {
             let made = Target::new(socket, address).make().that_got(ERRNO)?;
-            scene.tell(mark(made.unentered(), peers.len()))
+            scene.tell(made.unentered())
         })?;
         never_return(first.target())
     })?;

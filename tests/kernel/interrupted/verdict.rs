@@ -15,9 +15,9 @@ use crate::support::{
     truth::{Call, Window},
 };
 
-/// How many calls of one thread are kept, each of which has interrupted the one before.
+/// How many calls of one thread are kept while they are suspended, each by a handler that makes the next.
 pub(super) const KEPT: usize = 5;
-/// A key of the truth alone: more calls of the thread are under way than are kept.
+/// A key of the truth alone: the call is interrupted while as many calls of its thread are suspended as are kept.
 pub(super) const LOST: &str = "lost";
 
 /// A run of the agent, what was made, and what the kernel hook showed.
