@@ -9,7 +9,7 @@
 #![feature(asm_experimental_arch)]
 #![expect(
     clippy::cast_possible_truncation,
-    reason = "helpers and contexts pack two 32-bit values into 64 bits; which half is meant is said"
+    reason = "helpers and contexts pack two 32-bit values into 64 bits; each place names the half that it means"
 )]
 #![expect(
     clippy::inline_always,

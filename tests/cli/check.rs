@@ -1,6 +1,6 @@
 //! `check`: what is needed, how it stands, and each blind spot.
 
-use crate::agent::run;
+use crate::ended::run;
 
 const REQUIREMENTS: [&str; 9] = [
     "kernel",

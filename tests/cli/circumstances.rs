@@ -1,10 +1,10 @@
 //! What surrounds the agent when it starts: everything here happens between fork and exec.
 
-use std::{io, os::unix::process::CommandExt as _, process::Command};
+use std::{io, process::Command};
 
 use rustix::{
     mount::{MountFlags, MountPropagationFlags, UnmountFlags, mount, mount_change, unmount},
-    process::{Gid, Signal, Uid, set_parent_process_death_signal, setsid},
+    process::{Gid, Uid},
     thread::{
         CapabilitySet, CapabilitySets, UnshareFlags, configure_capability_in_ambient_set,
         remove_capability_from_bounding_set, set_capabilities, set_keep_capabilities,
@@ -12,23 +12,10 @@ use rustix::{
     },
 };
 
+use crate::support::process::before_exec;
+
 /// Nobody's user and group.
 pub(crate) const NOBODY: u32 = 65534;
-
-/// In a session of its own, so without a terminal; with the signals that end it not ignored, as a
-/// shell has them for what it starts in the background; and never outliving the test.
-pub(crate) fn detached(command: &mut Command) {
-    before_exec(command, || {
-        setsid()?;
-        for signal in [libc::SIGHUP, libc::SIGINT, libc::SIGQUIT] {
-            // SAFETY: SIG_DFL is no function that could be called.
-            let before = unsafe { libc::signal(signal, libc::SIG_DFL) };
-            succeeded(if before == libc::SIG_ERR { -1 } else { 0 })?;
-        }
-        set_parent_process_death_signal(Some(Signal::KILL))?;
-        Ok(())
-    });
-}
 
 /// As nobody, who may nothing.
 pub(crate) fn as_nobody(command: &mut Command) {
@@ -119,7 +106,7 @@ pub(crate) fn on_old_kernel(command: &mut Command) {
 /// With the terminal that is its standard input as its own.
 pub(crate) fn with_terminal(command: &mut Command) {
     before_exec(command, || {
-        // SAFETY: takes no pointer; the process leads a session (see [`detached`]).
+        // SAFETY: takes no pointer; the process leads a session (see `support/process.rs`).
         let taken = unsafe { libc::ioctl(0, libc::TIOCSCTTY, 0) };
         succeeded(taken)
     });
@@ -198,16 +185,5 @@ fn succeeded(result: libc::c_int) -> io::Result<()> {
         Err(io::Error::last_os_error())
     } else {
         Ok(())
-    }
-}
-
-fn before_exec(
-    command: &mut Command,
-    prepare: impl FnMut() -> io::Result<()> + Send + Sync + 'static,
-) {
-    // SAFETY: all that is prepared in this file is a few system calls, without memory of the heap
-    // and without locks, which another thread may have held at the fork.
-    unsafe {
-        command.pre_exec(prepare);
     }
 }

@@ -5,7 +5,8 @@ use std::{fs, process::Command};
 use tempfile::NamedTempFile;
 
 use crate::{
-    agent::{Running, Stream, agent, run_all},
+    ended::{agent, run_all},
+    support::{agent::Agent, stream::Stream},
     terminal::terminal,
 };
 
@@ -28,11 +29,16 @@ fn on_terminals<const N: usize>(commands: [Command; N]) -> [bool; N] {
 fn shown_on<const N: usize>(commands: [(u16, Command); N]) -> [String; N] {
     let running = commands.map(|(columns, mut command)| {
         let (near, far) = terminal(columns);
-        (Stream::of(near), Running::start_to(&mut command, far))
+        (
+            Stream::of(near),
+            Agent::start_to(&mut command, far).unwrap(),
+        )
     });
     running.map(|(screen, running)| {
-        running.end().assert_code(0);
-        screen.wait_for("titles", |text| text.contains("DESTINATION"))
+        running.end().unwrap().assert_code(0);
+        screen
+            .wait_for("titles", |text| text.contains("DESTINATION"))
+            .unwrap()
     })
 }
 
@@ -89,7 +95,11 @@ fn is_not_in_a_file() {
     let mut command = titles(&["-o", file.path().to_str().unwrap()]);
     let (near, far) = terminal(80);
     let screen = Stream::of(near);
-    Running::start_to(&mut command, far).end().assert_code(0);
+    Agent::start_to(&mut command, far)
+        .unwrap()
+        .end()
+        .unwrap()
+        .assert_code(0);
     let written = fs::read_to_string(file.path()).unwrap();
     assert!(written.starts_with("TIME "), "{written}");
     assert_eq!(screen.text(), "");

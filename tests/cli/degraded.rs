@@ -3,8 +3,8 @@
 use serde_json::Value;
 
 use crate::{
-    agent::{Running, agent},
     circumstances::without_btf,
+    ended::{agent, end},
     workload::connecting,
 };
 
@@ -29,7 +29,7 @@ fn outcomes_have_no_errno_without_btf() {
     let mut command = agent(["run", "--output", "json", "--"]);
     command.args(connecting(ATTEMPTS));
     without_btf(&mut command);
-    let ended = Running::start(&mut command).end();
+    let ended = end(&mut command);
     ended.assert_code(0);
     let note = "outcome (why an attempt fails";
     assert!(ended.stderr.contains(note), "{}", ended.stderr);
@@ -60,7 +60,7 @@ fn outcomes_have_no_errno_without_btf() {
 fn check_says_what_is_lost_without_btf() {
     let mut command = agent(["check"]);
     without_btf(&mut command);
-    let ended = Running::start(&mut command).end();
+    let ended = end(&mut command);
     ended.assert_code(0);
     let mut lines = ended.stdout.lines();
     let line = lines.find(|line| line.starts_with("outcome "));

@@ -1,6 +1,9 @@
 //! Logging: quiet unless asked, and asked in more than one way.
 
-use crate::agent::{Ended, agent, run, run_all};
+use crate::{
+    ended::{agent, run, run_all},
+    support::agent::Ended,
+};
 
 /// Runs `run` of nothing with each of these options.
 fn with_each<const N: usize>(options: [&[&str]; N]) -> Vec<Ended> {

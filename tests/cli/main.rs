@@ -1,6 +1,14 @@
-//! The built binary as its user meets it: what is typed, what comes out on which stream, and the
-//! exit status. Runs as root.
+//! The built binary as its user meets it: what comes out on which stream, and the exit status. Runs as
+//! root; what needs no privilege is in `tests/usage/`.
 
+#![expect(
+    clippy::print_stderr,
+    reason = "what all suites share says on standard error why it fails"
+)]
+#![expect(
+    unsafe_code,
+    reason = "it makes the calls that no safe library would make"
+)]
 #![expect(
     clippy::expect_used,
     clippy::indexing_slicing,
@@ -9,13 +17,15 @@
     reason = "a test stops at what it did not expect, and says so"
 )]
 
-mod agent;
+#[path = "../support/mod.rs"]
+mod support;
+
 mod check;
 mod circumstances;
 mod color;
 mod degraded;
-mod explain;
-mod help;
+mod ended;
+mod hint;
 mod log;
 mod missing;
 mod output;
@@ -25,5 +35,4 @@ mod summary;
 mod terminal;
 mod trace;
 mod traffic;
-mod usage;
 mod workload;

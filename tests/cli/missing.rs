@@ -13,11 +13,12 @@ use rustix::{process::Signal, thread::CapabilitySet};
 use tempfile::{NamedTempFile, TempDir};
 
 use crate::{
-    agent::{AGENT, Running, agent, agent_at},
     circumstances::{
         as_nobody, as_nobody_with, as_root_with, in_user_namespace, on_old_kernel, without_bpf,
         without_tracefs,
     },
+    ended::{agent, end},
+    support::agent::{Agent, command_at, path},
     traffic::Traffic,
 };
 
@@ -29,7 +30,7 @@ struct Copy {
 static COPY: LazyLock<Copy> = LazyLock::new(|| {
     let folder = TempDir::new().unwrap();
     fs::set_permissions(folder.path(), Permissions::from_mode(0o755)).unwrap();
-    fs::copy(AGENT, folder.path().join("connect-observer")).unwrap();
+    fs::copy(path(), folder.path().join("connect-observer")).unwrap();
     Copy { folder }
 });
 
@@ -47,9 +48,9 @@ fn assert_told(prepare: impl Fn(&mut Command), mentions: &[&str]) {
         &["trace", "--output", "json", "--duration", "0.1"],
         &["run", "--", "echo", "started"],
     ] {
-        let mut command = agent_at(&COPY.path(), arguments);
+        let mut command = command_at(&COPY.path(), arguments);
         prepare(&mut command);
-        let ended = Running::start(&mut command).end();
+        let ended = end(&mut command);
         ended.assert_code(1);
         assert_eq!(ended.stdout, "", "nothing was begun: {arguments:?}");
         let line = ended.only_line();
@@ -68,16 +69,16 @@ fn leaves_the_file_of_the_events_alone() {
     let mut command = agent(["trace", "-o"]);
     command.arg(file.path());
     without_bpf(&mut command);
-    Running::start(&mut command).end().assert_code(1);
+    end(&mut command).assert_code(1);
     assert_eq!(fs::read_to_string(file.path()).unwrap(), "before");
 }
 
 /// `check` says the same, and everything else as well.
 #[track_caller]
 fn assert_checked(prepare: impl Fn(&mut Command), mentions: &[&str]) {
-    let mut command = agent_at(&COPY.path(), ["check"]);
+    let mut command = command_at(&COPY.path(), ["check"]);
     prepare(&mut command);
-    let ended = Running::start(&mut command).end();
+    let ended = end(&mut command);
     ended.assert_code(1);
     assert_eq!(ended.stderr, "", "{}", ended.stdout);
     assert!(ended.stdout.contains("MISSING"), "{}", ended.stdout);
@@ -138,8 +139,8 @@ fn the_initial_pid_namespace() {
     ] {
         // The first child of who asks for a pid namespace is the first one in it.
         let unshare = Path::new("unshare");
-        let mut command = agent_at(unshare, ["--pid", "--fork", "--", AGENT]);
-        let ended = Running::start(command.args(arguments)).end();
+        let mut command = command_at(unshare, ["--pid", "--fork", "--"]);
+        let ended = end(command.arg(path()).args(arguments));
         ended.assert_code(1);
         assert_eq!(ended.stdout, "");
         let line = ended.only_line();
@@ -172,14 +173,14 @@ fn tracefs_where_it_may_not_be_read() {
 #[track_caller]
 fn assert_works(prepare: impl FnOnce(&mut Command)) -> String {
     let mut traffic = Traffic::start();
-    let mut command = agent_at(&COPY.path(), ["trace"]);
+    let mut command = command_at(&COPY.path(), ["trace"]);
     command.args(traffic.filter());
     prepare(&mut command);
-    let running = Running::start(&mut command);
-    running.ready();
+    let running = Agent::start(&mut command).unwrap();
+    running.ready().unwrap();
     traffic.connect(3);
-    running.signal(Signal::INT);
-    let ended = running.end();
+    running.signal(Signal::INT).unwrap();
+    let ended = running.end().unwrap();
     ended.assert_code(0);
     assert_eq!(ended.totals().events, 3, "{}", ended.stderr);
     ended.stderr
@@ -199,7 +200,7 @@ fn tracefs_is_mounted_where_it_may_be() {
 fn tracefs_is_not_mounted_by_check() {
     let mut command = agent(["check"]);
     without_tracefs(&mut command);
-    let ended = Running::start(&mut command).end();
+    let ended = end(&mut command);
     ended.assert_code(0);
     assert_eq!(ended.stderr, "");
     assert!(

@@ -16,8 +16,9 @@ use rustix::{
 use tempfile::TempDir;
 
 use crate::{
-    agent::{Running, Stream, agent, full, run, wait_until},
     circumstances::without_stdout,
+    ended::{agent, full, run},
+    support::{agent::Agent, stream::Stream, wait},
     traffic::Traffic,
 };
 
@@ -28,20 +29,21 @@ fn a_reader_who_leaves_ends_it() {
         let mut traffic = Traffic::start();
         let mut command = agent(["trace", "--output", output]);
         let (reader, writer) = pipe().unwrap();
-        let mut running = Running::start_to(command.args(traffic.filter()), writer);
-        running.ready();
+        let mut running = Agent::start_to(command.args(traffic.filter()), writer).unwrap();
+        running.ready().unwrap();
         let mut line = String::new();
         let mut reader = BufReader::new(reader);
         assert!(reader.read_line(&mut line).unwrap() > 0);
         drop(reader);
 
         let mut made = 0;
-        wait_until("the end", || {
+        wait::until_true("the end", || {
             traffic.connect(1);
             made += 1;
-            !running.runs()
-        });
-        let ended = running.end();
+            Ok(!running.runs().unwrap())
+        })
+        .unwrap();
+        let ended = running.end().unwrap();
         ended.assert_code(0);
         ended.assert_no_error();
         assert!(!ended.stderr.contains("roken pipe"), "{}", ended.stderr);
@@ -58,7 +60,10 @@ fn nobody_ever_read() {
     let (reader, writer) = pipe().unwrap();
     drop(reader);
     let mut command = agent(["trace", "--duration", "1000"]);
-    let ended = Running::start_to(&mut command, writer).end();
+    let ended = Agent::start_to(&mut command, writer)
+        .unwrap()
+        .end()
+        .unwrap();
     ended.assert_code(0);
     ended.assert_no_error();
 }
@@ -95,9 +100,14 @@ fn a_full_disk_is_told_in_one_line() {
         &["run", "--", "true"],
         &["check"],
     ]
-    .map(|arguments| (arguments, Running::start_to(&mut agent(arguments), full())));
+    .map(|arguments| {
+        (
+            arguments,
+            Agent::start_to(&mut agent(arguments), full()).unwrap(),
+        )
+    });
     for (arguments, running) in running {
-        let ended = running.end();
+        let ended = running.end().unwrap();
         ended.assert_code(1);
         let line = ended.only_error();
         assert!(line.contains("No space left on device"), "{line}");
@@ -121,10 +131,10 @@ fn a_closed_standard_output_is_as_good_as_null() {
     let mut traffic = Traffic::start();
     let mut command = agent(["trace", "--count", "1"]);
     without_stdout(command.args(traffic.filter()));
-    let running = Running::start_to(&mut command, Stdio::null());
-    running.ready();
+    let running = Agent::start_to(&mut command, Stdio::null()).unwrap();
+    running.ready().unwrap();
     traffic.connect(1);
-    let ended = running.end();
+    let ended = running.end().unwrap();
     ended.assert_code(0);
     ended.assert_no_error();
     assert_eq!(ended.totals().events, 1);
@@ -139,10 +149,10 @@ fn a_closed_standard_output_does_not_matter_to_a_file() {
     let mut command = agent(["trace", "--count", "1", "-o"]);
     command.arg(&file).args(traffic.filter());
     without_stdout(&mut command);
-    let running = Running::start_to(&mut command, Stdio::null());
-    running.ready();
+    let running = Agent::start_to(&mut command, Stdio::null()).unwrap();
+    running.ready().unwrap();
     traffic.connect(1);
-    running.end().assert_code(0);
+    running.end().unwrap().assert_code(0);
     let written = fs::read_to_string(file).unwrap();
     assert_eq!(written.matches("127.0.0.1:9").count(), 1, "{written}");
 }
@@ -154,10 +164,10 @@ fn a_file_takes_the_events_and_nothing_else() {
     fs::write(&file, "what was there before\n".repeat(100)).unwrap();
     let mut traffic = Traffic::start();
     let mut command = agent(["trace", "--count", "3", "--output", "json", "--output-file"]);
-    let running = Running::start(command.arg(&file).args(traffic.filter()));
-    running.ready();
+    let running = Agent::start(command.arg(&file).args(traffic.filter())).unwrap();
+    running.ready().unwrap();
     traffic.connect(3);
-    let ended = running.end();
+    let ended = running.end().unwrap();
     ended.assert_code(0);
     assert_eq!(ended.stdout, "");
     let written = fs::read_to_string(file).unwrap();
@@ -190,14 +200,15 @@ fn a_fifo_that_nobody_opens_can_be_left() {
     let mode = Mode::RUSR | Mode::WUSR;
     mknodat(CWD, &fifo, FileType::Fifo, mode, 0).unwrap();
     let mut command = agent(["trace", "-o"]);
-    let running = Running::start(command.arg(&fifo));
-    let call = format!("/proc/{}/syscall", running.pid().as_raw_nonzero());
+    let running = Agent::start(command.arg(&fifo)).unwrap();
+    let call = format!("/proc/{}/syscall", running.pid().unwrap().as_raw_nonzero());
     let open = format!("{} ", libc::SYS_openat);
-    wait_until("a wait in open", || {
-        fs::read_to_string(&call).unwrap().starts_with(&open)
-    });
-    running.signal(Signal::TERM);
-    running.end();
+    wait::until_true("a wait in open", || {
+        Ok(fs::read_to_string(&call).unwrap().starts_with(&open))
+    })
+    .unwrap();
+    running.signal(Signal::TERM).unwrap();
+    running.end().unwrap();
 }
 
 /// A paused pager: events are dropped and counted, the kernel side never waits, memory does not
@@ -209,18 +220,18 @@ fn a_reader_who_does_not_read_stalls_nothing() {
         let mut traffic = Traffic::start();
         let mut command = agent(["trace", "--output", output]);
         let (mut reader, writer) = pipe().unwrap();
-        let mut running = Running::start_to(command.args(traffic.filter()), writer);
-        running.ready();
+        let mut running = Agent::start_to(command.args(traffic.filter()), writer).unwrap();
+        running.ready().unwrap();
         for _ in 0..10 {
             traffic.connect(MADE / 10);
         }
-        let peak = running.status("VmHWM:");
+        let peak = running.status("VmHWM:").unwrap();
         let peak: u64 = peak.trim_end_matches(" kB").parse().unwrap();
-        assert!(running.runs());
+        assert!(running.runs().unwrap());
 
         let asked = Instant::now();
-        running.signal(Signal::INT);
-        let ended = running.end();
+        running.signal(Signal::INT).unwrap();
+        let ended = running.end().unwrap();
         assert!(
             asked.elapsed() < Duration::from_secs(10),
             "{:?}",
@@ -262,18 +273,19 @@ fn a_reader_who_does_not_read_does_not_keep_what_is_done() {
     let mut command = agent(["trace", "--count", &MADE.to_string()]);
     let (mut reader, writer) = pipe().unwrap();
     let pipe = writer.try_clone().unwrap();
-    let mut running = Running::start_to(command.args(traffic.filter()), writer);
-    running.ready();
+    let mut running = Agent::start_to(command.args(traffic.filter()), writer).unwrap();
+    running.ready().unwrap();
     traffic.connect(MADE);
-    wait_until("a full pipe", || {
+    wait::until_true("a full pipe", || {
         let mut has_room = [PollFd::new(&pipe, PollFlags::OUT)];
-        poll(&mut has_room, Some(&Timespec::default())).unwrap() == 0
-    });
-    assert!(running.runs(), "it waits for the reader");
+        Ok(poll(&mut has_room, Some(&Timespec::default())).unwrap() == 0)
+    })
+    .unwrap();
+    assert!(running.runs().unwrap(), "it waits for the reader");
     drop(pipe);
 
-    running.signal(Signal::INT);
-    let ended = running.end();
+    running.signal(Signal::INT).unwrap();
+    let ended = running.end().unwrap();
     ended.assert_code(0);
     let totals = ended.totals();
     assert_eq!(totals.events + totals.lost, u64::from(MADE));
@@ -291,21 +303,25 @@ fn a_reader_who_comes_back_is_told_what_was_lost() {
     let mut traffic = Traffic::start();
     let mut command = agent(["trace", "--output", "json"]);
     let (reader, writer) = pipe().unwrap();
-    let running = Running::start_to(command.args(traffic.filter()), writer);
-    running.ready();
+    let running = Agent::start_to(command.args(traffic.filter()), writer).unwrap();
+    running.ready().unwrap();
     traffic.connect(MADE);
     let reader = Stream::of(reader);
-    reader.wait_for("loss in the stream", |text| {
-        text.contains("\"event\":\"lost\"")
-    });
+    reader
+        .wait_for("loss in the stream", |text| {
+            text.contains("\"event\":\"lost\"")
+        })
+        .unwrap();
     traffic.connect(10);
-    running.signal(Signal::TERM);
-    let ended = running.end();
+    running.signal(Signal::TERM).unwrap();
+    let ended = running.end().unwrap();
     ended.assert_code(0);
     let totals = ended.totals();
     assert_eq!(totals.events + totals.lost, u64::from(MADE + 10));
 
-    let text = reader.wait_for("end", |text| text.contains("\"notice\":\"stop\""));
+    let text = reader
+        .wait_for("end", |text| text.contains("\"notice\":\"stop\""))
+        .unwrap();
     let count = |kind: &str| text.matches(&format!("\"event\":\"{kind}\"")).count();
     assert_eq!(u64::try_from(count("connect")), Ok(totals.events));
     let told: u64 = text
@@ -324,17 +340,19 @@ fn a_non_blocking_output_is_waited_for() {
     let mut command = agent(["trace", "--count", "5000"]);
     let (reader, writer) = pipe().unwrap();
     ioctl_fionbio(&writer, true).unwrap();
-    let running = Running::start_to(command.args(traffic.filter()), writer);
-    running.ready();
+    let running = Agent::start_to(command.args(traffic.filter()), writer).unwrap();
+    running.ready().unwrap();
     traffic.connect(5000);
     // More than the pipe holds, before anyone reads.
     let reader = Stream::of(reader);
-    let ended = running.end();
+    let ended = running.end().unwrap();
     ended.assert_code(0);
     assert_eq!(ended.totals().events, 5000);
-    reader.wait_for("event each", |text| {
-        text.matches("127.0.0.1:9").count() == 5000
-    });
+    reader
+        .wait_for("event each", |text| {
+            text.matches("127.0.0.1:9").count() == 5000
+        })
+        .unwrap();
 }
 
 /// A file, as a shell's redirection makes it.
@@ -345,11 +363,11 @@ fn a_redirection_takes_it_all() {
     let mut traffic = Traffic::start();
     let mut command = agent(["trace"]);
     let to = File::create(&path).unwrap();
-    let running = Running::start_to(command.args(traffic.filter()), to);
-    running.ready();
+    let running = Agent::start_to(command.args(traffic.filter()), to).unwrap();
+    running.ready().unwrap();
     traffic.connect(2000);
-    running.signal(Signal::INT);
-    let ended = running.end();
+    running.signal(Signal::INT).unwrap();
+    let ended = running.end().unwrap();
     ended.assert_code(0);
     assert_eq!(ended.totals().events, 2000);
     let written = fs::read_to_string(path).unwrap();

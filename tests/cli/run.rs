@@ -13,8 +13,9 @@ use serde_json::Value;
 use tempfile::NamedTempFile;
 
 use crate::{
-    agent::{Running, agent, run, run_all, wait_until},
-    circumstances::{detached, without_hangups},
+    circumstances::without_hangups,
+    ended::{agent, end, run, run_all},
+    support::{agent::Agent, process::detached, wait},
     workload::{THREE, connecting},
 };
 
@@ -75,7 +76,7 @@ fn says_in_one_line_what_cannot_be_started() {
 #[test]
 fn says_safely_what_cannot_be_started() {
     let name = OsStr::from_bytes(b"/no/\x1b[31m\nerror: forged\xff");
-    let ended = Running::start(&mut silently([name])).end();
+    let ended = end(&mut silently([name]));
     ended.assert_code(1);
     let line = ended.only_error();
     assert!(!line.contains('\x1b'), "{line:?}");
@@ -100,7 +101,10 @@ fn hands_over_the_streams() {
 
     let mut command = silently(["sh", "-c", "cat; echo to standard error >&2"]);
     let to = File::create(output.path()).unwrap();
-    let ended = Running::start_to(command.stdin(file), to).end();
+    let ended = Agent::start_to(command.stdin(file), to)
+        .unwrap()
+        .end()
+        .unwrap();
 
     ended.assert_code(0);
     assert_eq!(fs::read(output.path()).unwrap(), input);
@@ -120,7 +124,10 @@ fn hands_over_the_arguments() {
 
     let mut command = silently(["sh", "-c", "printf '%s\\0' \"$0\" \"$@\""]);
     command.args(&arguments);
-    let ended = Running::start_to(&mut command, output.reopen().unwrap()).end();
+    let ended = Agent::start_to(&mut command, output.reopen().unwrap())
+        .unwrap()
+        .end()
+        .unwrap();
 
     ended.assert_code(0);
     let expected: Vec<_> = arguments
@@ -177,7 +184,7 @@ fn shows_the_connects_of_the_command_and_its_children() {
         format!("{THREE}; in_child(lambda: udp(11)); os.execvp(sys.argv[1], sys.argv[1:])");
     let mut command = agent(["run", "--output", "json", "--"]);
     command.args(connecting(&script)).args(connecting(THREE));
-    let ended = Running::start(&mut command).end();
+    let ended = end(&mut command);
     ended.assert_code(0);
     let ports: Vec<_> = connects(&ended.stdout)
         .iter()
@@ -226,15 +233,16 @@ fn waits_for_the_command_after_enough_connects() {
     let script = format!("{THREE}; wait_for_go(); {THREE}; sys.exit(3)");
     let mut command = agent(["run", "--count", "1", "--output", "json", "--"]);
     command.args(connecting(&script));
-    let mut running = Running::start(command.stdin(Stdio::piped()));
+    let mut running = Agent::start(command.stdin(Stdio::piped())).unwrap();
 
     running
         .stderr
-        .wait_for("totals", |text| text.contains("totals:"));
-    assert!(running.runs(), "the command has not ended");
-    running.stdin().write_all(b"go\n").unwrap();
+        .wait_for("totals", |text| text.contains("totals:"))
+        .unwrap();
+    assert!(running.runs().unwrap(), "the command has not ended");
+    running.stdin().unwrap().write_all(b"go\n").unwrap();
 
-    let ended = running.end();
+    let ended = running.end().unwrap();
     ended.assert_code(3);
     assert_eq!(connects(&ended.stdout).len(), 1);
     assert_eq!(ended.totals().events, 1);
@@ -244,15 +252,16 @@ fn waits_for_the_command_after_enough_connects() {
 fn waits_for_the_command_after_its_time() {
     let arguments = ["run", "--duration", "0.1", "--", "sh", "-c"];
     let mut command = agent(arguments);
-    let mut running = Running::start(command.arg("read go; exit 4").stdin(Stdio::piped()));
+    let mut running = Agent::start(command.arg("read go; exit 4").stdin(Stdio::piped())).unwrap();
 
     running
         .stderr
-        .wait_for("totals", |text| text.contains("totals:"));
-    assert!(running.runs(), "the command has not ended");
-    running.stdin().write_all(b"go\n").unwrap();
+        .wait_for("totals", |text| text.contains("totals:"))
+        .unwrap();
+    assert!(running.runs().unwrap(), "the command has not ended");
+    running.stdin().unwrap().write_all(b"go\n").unwrap();
 
-    running.end().assert_code(4);
+    running.end().unwrap().assert_code(4);
 }
 
 #[test]
@@ -261,18 +270,19 @@ fn waits_for_the_command_when_nobody_reads_any_more() {
     let script = format!("wait_for_go(); {THREE}; say('made', 2); wait_for_go(); sys.exit(5)");
     let mut command = agent(["run", "--"]);
     command.args(connecting(&script));
-    let mut running = Running::start_to(command.stdin(Stdio::piped()), writer);
-    let mut stdin = running.stdin();
+    let mut running = Agent::start_to(command.stdin(Stdio::piped()), writer).unwrap();
+    let mut stdin = running.stdin().unwrap();
 
     drop(reader);
     stdin.write_all(b"go\n").unwrap();
     running
         .stderr
-        .wait_for("totals", |text| text.contains("totals:"));
-    assert!(running.runs(), "the command has not ended");
+        .wait_for("totals", |text| text.contains("totals:"))
+        .unwrap();
+    assert!(running.runs().unwrap(), "the command has not ended");
     stdin.write_all(b"go\n").unwrap();
 
-    let ended = running.end();
+    let ended = running.end().unwrap();
     ended.assert_code(5);
     ended.assert_no_error();
 }
@@ -282,7 +292,7 @@ fn waits_for_the_command_when_nobody_reads_any_more() {
 fn leaves_a_hangup_ignored() {
     let mut command = silently(["grep", "SigIgn", "/proc/self/status"]);
     without_hangups(&mut command);
-    let ended = Running::start(&mut command).end();
+    let ended = end(&mut command);
     ended.assert_code(0);
     let mask = ended.stdout.trim().rsplit('\t').next().unwrap();
     let mask = u64::from_str_radix(mask, 16).unwrap();
@@ -301,15 +311,16 @@ fn passes_signals_on() {
         let script = format!("trap 'echo got it; exit 9' {name}; echo begun; read never");
         let (never, keep) = pipe().unwrap();
         let mut command = silently(["bash", "-c", &script]);
-        let running = Running::start(command.stdin(never));
+        let running = Agent::start(command.stdin(never)).unwrap();
         (signal, running, keep)
     });
     for (signal, running, keep) in observed {
         running
             .stdout
-            .wait_for("begun", |text| text.contains("begun"));
-        running.signal(signal);
-        let ended = running.end();
+            .wait_for("begun", |text| text.contains("begun"))
+            .unwrap();
+        running.signal(signal).unwrap();
+        let ended = running.end().unwrap();
         ended.assert_code(9);
         assert_eq!(ended.stdout, "begun\ngot it\n");
         ended.totals();
@@ -321,12 +332,13 @@ fn passes_signals_on() {
 fn tells_the_signal_that_it_passed_on() {
     let (never, keep) = pipe().unwrap();
     let mut command = silently(["sh", "-c", "echo begun; exec cat"]);
-    let running = Running::start(command.stdin(never));
+    let running = Agent::start(command.stdin(never)).unwrap();
     running
         .stdout
-        .wait_for("begun", |text| text.contains("begun"));
-    running.signal(Signal::TERM);
-    running.end().assert_code(128 + 15);
+        .wait_for("begun", |text| text.contains("begun"))
+        .unwrap();
+    running.signal(Signal::TERM).unwrap();
+    running.end().unwrap().assert_code(128 + 15);
     drop(keep);
 }
 
@@ -338,19 +350,21 @@ fn goes_on_when_the_command_does() {
          signal.sigwait([signal.SIGTERM]); say('ignored'); wait_for_go(); {THREE}; sys.exit(6)"
     );
     let mut command = silently(connecting(&script));
-    let mut running = Running::start(command.stdin(Stdio::piped()));
+    let mut running = Agent::start(command.stdin(Stdio::piped())).unwrap();
     running
         .stdout
-        .wait_for("begun", |text| text.contains("begun"));
+        .wait_for("begun", |text| text.contains("begun"))
+        .unwrap();
 
-    running.signal(Signal::TERM);
+    running.signal(Signal::TERM).unwrap();
     running
         .stdout
-        .wait_for("ignored", |text| text.contains("ignored"));
-    assert!(running.runs());
-    running.stdin().write_all(b"go\n").unwrap();
+        .wait_for("ignored", |text| text.contains("ignored"))
+        .unwrap();
+    assert!(running.runs().unwrap());
+    running.stdin().unwrap().write_all(b"go\n").unwrap();
 
-    let ended = running.end();
+    let ended = running.end().unwrap();
     ended.assert_code(6);
     assert_eq!(ended.totals().events, 3);
 }
@@ -365,13 +379,14 @@ fn does_not_wait_for_what_the_command_leaves_behind() {
         left.path().display()
     );
     let mut command = silently(["bash", "-c", &format!("exec 3<&0; ({script}) ")]);
-    let ended = Running::start(command.stdin(never)).end();
+    let ended = end(command.stdin(never));
     ended.assert_code(8);
     drop(keep);
     // Its input has ended, so it does.
     let pid = fs::read_to_string(left.path()).unwrap();
     let process = format!("/proc/{}", pid.trim());
-    wait_until("the end of what was left", || {
-        fs::metadata(&process).is_err()
-    });
+    wait::until_true("the end of what was left", || {
+        Ok(fs::metadata(&process).is_err())
+    })
+    .unwrap();
 }

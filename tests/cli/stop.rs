@@ -6,16 +6,17 @@ use rustix::process::Signal;
 use serde_json::Value;
 
 use crate::{
-    agent::{Ended, Running, agent},
     circumstances::without_hangups,
+    ended::agent,
+    support::agent::{Agent, Ended},
     traffic::Traffic,
 };
 
 /// `trace`, looking at this process only.
-fn trace(traffic: &Traffic, options: &[&str]) -> Running {
+fn trace(traffic: &Traffic, options: &[&str]) -> Agent {
     let mut command = agent(["trace"]);
     command.args(traffic.filter()).args(options);
-    Running::start(&mut command)
+    Agent::start(&mut command).unwrap()
 }
 
 #[track_caller]
@@ -36,13 +37,15 @@ fn signals_end_it_in_order() {
         (signal, traffic, running)
     });
     for (signal, mut traffic, running) in observed {
-        running.ready();
+        running.ready().unwrap();
         // What was made before is still in the ring buffer when the signal is looked at.
-        running.while_stopped(|| {
-            traffic.connect(1000);
-            running.signal(signal);
-        });
-        assert_delivered(&running.end(), 1000);
+        running
+            .while_stopped(|| {
+                traffic.connect(1000);
+                running.signal(signal).unwrap();
+            })
+            .unwrap();
+        assert_delivered(&running.end().unwrap(), 1000);
     }
 }
 
@@ -52,12 +55,14 @@ fn a_signal_ends_it_with_the_last_losses() {
     const MADE: u32 = 10_000;
     let mut traffic = Traffic::start();
     let running = trace(&traffic, &["--output", "json", "--ring-kib", "64"]);
-    running.ready();
-    running.while_stopped(|| {
-        traffic.connect(MADE);
-        running.signal(Signal::INT);
-    });
-    let ended = running.end();
+    running.ready().unwrap();
+    running
+        .while_stopped(|| {
+            traffic.connect(MADE);
+            running.signal(Signal::INT).unwrap();
+        })
+        .unwrap();
+    let ended = running.end().unwrap();
     ended.assert_code(0);
     let totals = ended.totals();
     assert_eq!(totals.events + totals.lost, u64::from(MADE));
@@ -77,9 +82,9 @@ fn a_signal_ends_it_with_the_last_losses() {
 fn a_signal_ends_it_when_nothing_happened() {
     let traffic = Traffic::start();
     let running = trace(&traffic, &[]);
-    running.ready();
-    running.signal(Signal::INT);
-    let ended = running.end();
+    running.ready().unwrap();
+    running.signal(Signal::INT).unwrap();
+    let ended = running.end().unwrap();
     assert_delivered(&ended, 0);
     assert_eq!(ended.stdout.lines().count(), 1, "the titles");
 }
@@ -88,9 +93,9 @@ fn a_signal_ends_it_when_nothing_happened() {
 fn a_signal_ends_it_before_it_is_ready() {
     let traffic = Traffic::start();
     let mut command = agent(["trace"]);
-    let running = Running::start(command.args(traffic.filter()));
-    running.signal(Signal::INT);
-    let ended = running.end();
+    let running = Agent::start(command.args(traffic.filter())).unwrap();
+    running.signal(Signal::INT).unwrap();
+    let ended = running.end().unwrap();
     // So early that nothing was listened for yet, or like any other.
     let code = ended.code();
     assert!(code == 128 + 2 || code == 0, "{code}: {}", ended.stderr);
@@ -103,9 +108,9 @@ fn an_ignored_hangup_stays_ignored() {
     let mut command = agent(["trace"]);
     command.args(traffic.filter());
     without_hangups(&mut command);
-    let running = Running::start(&mut command);
-    running.ready();
-    let status = running.status("SigIgn:");
+    let running = Agent::start(&mut command).unwrap();
+    running.ready().unwrap();
+    let status = running.status("SigIgn:").unwrap();
     let mask = u64::from_str_radix(&status, 16).unwrap();
     assert_eq!(mask & 1, 1, "SIGHUP is signal 1: {status}");
 }
@@ -118,9 +123,9 @@ fn a_count_ends_it_at_exactly_that() {
         (count, traffic, running)
     });
     for (count, mut traffic, running) in observed {
-        running.ready();
+        running.ready().unwrap();
         traffic.connect(100);
-        assert_delivered(&running.end(), count);
+        assert_delivered(&running.end().unwrap(), count);
     }
 }
 
@@ -129,16 +134,19 @@ fn a_count_ends_it_at_exactly_that() {
 fn a_count_waits_for_the_last() {
     let mut traffic = Traffic::start();
     let mut running = trace(&traffic, &["--count", "3", "--output", "json"]);
-    running.ready();
+    running.ready().unwrap();
     for made in 1..=2 {
         traffic.connect(1);
-        running.stdout.wait_for("event", |text| {
-            text.matches("\"event\":\"connect\"").count() == made
-        });
+        running
+            .stdout
+            .wait_for("event", |text| {
+                text.matches("\"event\":\"connect\"").count() == made
+            })
+            .unwrap();
     }
-    assert!(running.runs());
+    assert!(running.runs().unwrap());
     traffic.connect(1);
-    let ended = running.end();
+    let ended = running.end().unwrap();
     ended.assert_code(0);
     assert_eq!(ended.totals().events, 3);
 }
@@ -147,7 +155,7 @@ fn a_count_waits_for_the_last() {
 fn a_duration_ends_it_after_that() {
     let traffic = Traffic::start();
     let begun = Instant::now();
-    let ended = trace(&traffic, &["--duration", "0.5"]).end();
+    let ended = trace(&traffic, &["--duration", "0.5"]).end().unwrap();
     assert!(begun.elapsed() >= Duration::from_millis(500));
     assert_delivered(&ended, 0);
 }
@@ -156,10 +164,10 @@ fn a_duration_ends_it_after_that() {
 fn a_duration_longer_than_time_does_not() {
     let traffic = Traffic::start();
     let mut running = trace(&traffic, &["--duration", "1e19"]);
-    running.ready();
-    assert!(running.runs());
-    running.signal(Signal::INT);
-    assert_delivered(&running.end(), 0);
+    running.ready().unwrap();
+    assert!(running.runs().unwrap());
+    running.signal(Signal::INT).unwrap();
+    assert_delivered(&running.end().unwrap(), 0);
 }
 
 /// What comes first ends it.
@@ -167,9 +175,9 @@ fn a_duration_longer_than_time_does_not() {
 fn of_count_and_duration_the_first() {
     let mut traffic = Traffic::start();
     let running = trace(&traffic, &["--duration", "1000", "--count", "2"]);
-    running.ready();
+    running.ready().unwrap();
     traffic.connect(2);
-    assert_delivered(&running.end(), 2);
+    assert_delivered(&running.end().unwrap(), 2);
 }
 
 /// The stream tells its beginning, its end and its totals.
@@ -177,10 +185,10 @@ fn of_count_and_duration_the_first() {
 fn json_begins_and_ends_with_a_notice() {
     let mut traffic = Traffic::start();
     let running = trace(&traffic, &["--output", "json"]);
-    running.ready();
+    running.ready().unwrap();
     traffic.connect(5);
-    running.signal(Signal::TERM);
-    let ended = running.end();
+    running.signal(Signal::TERM).unwrap();
+    let ended = running.end().unwrap();
     ended.assert_code(0);
 
     let events: Vec<Value> = ended

@@ -4,7 +4,8 @@ use rustix::process::Signal;
 use serde_json::Value;
 
 use crate::{
-    agent::{Running, agent, run},
+    ended::{agent, end, run},
+    support::agent::Agent,
     traffic::Traffic,
     workload::{comm, connecting},
 };
@@ -13,7 +14,7 @@ use crate::{
 fn of_a_command_counts_every_connect() {
     let mut command = agent(["run", "--summary", "--"]);
     command.args(connecting("udp(9, 9, 9); tcp(1, 1); sys.exit(7)"));
-    let ended = Running::start(&mut command).end();
+    let ended = end(&mut command);
     ended.assert_code(7);
     let rows: Vec<Vec<_>> = ended
         .stdout
@@ -38,13 +39,13 @@ fn of_a_command_counts_every_connect() {
 fn of_many_connects_is_one_row() {
     let mut traffic = Traffic::start();
     let mut command = agent(["trace", "--summary", "--output", "json"]);
-    let running = Running::start(command.args(traffic.filter()));
-    running.ready();
+    let running = Agent::start(command.args(traffic.filter())).unwrap();
+    running.ready().unwrap();
     traffic.connect(1000);
     assert_eq!(running.stdout.text(), "", "nothing before the end");
-    running.signal(Signal::INT);
+    running.signal(Signal::INT).unwrap();
 
-    let ended = running.end();
+    let ended = running.end().unwrap();
     ended.assert_code(0);
     let page: Value = serde_json::from_str(&ended.stdout).unwrap();
     assert_eq!(page["event"], "summary");
@@ -77,10 +78,10 @@ fn of_nothing_is_there_too() {
 fn of_a_count_of_connects() {
     let mut traffic = Traffic::start();
     let mut command = agent(["trace", "--summary", "--count", "10"]);
-    let running = Running::start(command.args(traffic.filter()));
-    running.ready();
+    let running = Agent::start(command.args(traffic.filter())).unwrap();
+    running.ready().unwrap();
     traffic.connect(100);
-    let ended = running.end();
+    let ended = running.end().unwrap();
     ended.assert_code(0);
     assert_eq!(ended.totals().events, 10);
     let row = ended.stdout.lines().nth(1).unwrap();

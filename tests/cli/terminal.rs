@@ -9,8 +9,9 @@ use std::{
 use rustix::process::Signal;
 
 use crate::{
-    agent::{Running, Stream, agent, wait_until},
     circumstances::with_terminal,
+    ended::agent,
+    support::{agent::Agent, stream::Stream, wait},
     traffic::Traffic,
 };
 
@@ -52,12 +53,14 @@ fn an_interrupt_ends_trace() {
     command.args(traffic.filter());
     with_terminal(command.stdin(far.try_clone().unwrap()));
     let screen = Stream::of(near.try_clone().unwrap());
-    let running = Running::start_to(&mut command, far);
-    running.ready();
+    let running = Agent::start_to(&mut command, far).unwrap();
+    running.ready().unwrap();
     // The terminal throws away what it has not shown yet when an interrupt is typed.
-    screen.wait_for("titles", |text| text.contains("DESTINATION"));
+    screen
+        .wait_for("titles", |text| text.contains("DESTINATION"))
+        .unwrap();
     near.write_all(INTERRUPT).unwrap();
-    let ended = running.end();
+    let ended = running.end().unwrap();
     ended.assert_code(0);
     ended.totals();
 }
@@ -71,26 +74,31 @@ fn an_interrupt_reaches_the_command_once() {
     let mut command = agent(["run", "-o", "/dev/null", "--", "bash", "-c", SCRIPT]);
     with_terminal(command.stdin(far.try_clone().unwrap()));
     let screen = Stream::of(near.try_clone().unwrap());
-    let running = Running::start_to(&mut command, far);
+    let running = Agent::start_to(&mut command, far).unwrap();
     let see = |answer: &str| {
-        screen.wait_for(answer, |text| text.contains(answer));
+        screen
+            .wait_for(answer, |text| text.contains(answer))
+            .unwrap();
     };
     see("begun");
     // The command has answered it before the agent looks at its own.
-    running.while_stopped(|| {
-        near.write_all(INTERRUPT).unwrap();
-        see("interrupted");
-    });
-    wait_until("the agent's own", || {
-        running.status("ShdPnd:") == "0".repeat(16)
-    });
+    running
+        .while_stopped(|| {
+            near.write_all(INTERRUPT).unwrap();
+            see("interrupted");
+        })
+        .unwrap();
+    wait::until_true("the agent's own", || {
+        Ok(running.status("ShdPnd:").unwrap() == "0".repeat(16))
+    })
+    .unwrap();
     for word in ["one", "two", "three"] {
         near.write_all(format!("{word}\n").as_bytes()).unwrap();
         see(&format!("read {word}"));
     }
     // Passed on after whatever was passed on before.
-    running.signal(Signal::TERM);
-    running.end().assert_code(5);
+    running.signal(Signal::TERM).unwrap();
+    running.end().unwrap().assert_code(5);
     see("ended");
     assert_eq!(screen.text().matches("interrupted").count(), 1);
 }

@@ -4,21 +4,18 @@ use std::time::{Duration, Instant};
 
 use rustix::process::Signal;
 
-use crate::{
-    agent::{Running, agent},
-    traffic::Traffic,
-};
+use crate::{ended::agent, support::agent::Agent, traffic::Traffic};
 
 /// Hooks that are live when they are said to be: nothing made afterwards is missed.
 #[test]
 fn sees_everything_from_ready_on() {
     let mut traffic = Traffic::start();
     let mut command = agent(["trace"]);
-    let running = Running::start(command.args(traffic.filter()));
-    running.ready();
+    let running = Agent::start(command.args(traffic.filter())).unwrap();
+    running.ready().unwrap();
     traffic.connect(100);
-    running.signal(Signal::TERM);
-    let totals = running.end().totals();
+    running.signal(Signal::TERM).unwrap();
+    let totals = running.end().unwrap().totals();
     assert_eq!((totals.events, totals.lost), (100, 0));
 }
 
@@ -27,11 +24,11 @@ fn sees_everything_from_ready_on() {
 fn keeps_the_order() {
     let mut traffic = Traffic::start();
     let mut command = agent(["trace", "--output", "json"]);
-    let running = Running::start(command.args(traffic.filter()));
-    running.ready();
+    let running = Agent::start(command.args(traffic.filter())).unwrap();
+    running.ready().unwrap();
     traffic.connect(5000);
-    running.signal(Signal::TERM);
-    let ended = running.end();
+    running.signal(Signal::TERM).unwrap();
+    let ended = running.end().unwrap();
     let times: Vec<_> = ended
         .stdout
         .lines()
@@ -53,16 +50,19 @@ fn does_not_keep_events_back() {
     for output in ["table", "json"] {
         let mut traffic = Traffic::start();
         let mut command = agent(["trace", "--output", output]);
-        let running = Running::start(command.args(traffic.filter()));
-        running.ready();
+        let running = Agent::start(command.args(traffic.filter())).unwrap();
+        running.ready().unwrap();
         let mut waits = Vec::new();
         for made in 1..=10 {
             traffic.connect(1);
             let begun = Instant::now();
-            running.stdout.wait_for("event", |text| {
-                let rows = text.lines().filter(|line| line.contains("127.0.0.1"));
-                text.ends_with('\n') && rows.count() == made
-            });
+            running
+                .stdout
+                .wait_for("event", |text| {
+                    let rows = text.lines().filter(|line| line.contains("127.0.0.1"));
+                    text.ends_with('\n') && rows.count() == made
+                })
+                .unwrap();
             waits.push(begun.elapsed());
         }
         waits.sort();
@@ -75,11 +75,11 @@ fn does_not_keep_events_back() {
 fn keeps_the_streams_apart() {
     let mut traffic = Traffic::start();
     let mut command = agent(["trace"]);
-    let running = Running::start(command.args(traffic.filter()));
-    running.ready();
+    let running = Agent::start(command.args(traffic.filter())).unwrap();
+    running.ready().unwrap();
     traffic.connect(2);
-    running.signal(Signal::INT);
-    let ended = running.end();
+    running.signal(Signal::INT).unwrap();
+    let ended = running.end().unwrap();
 
     let mut lines = ended.stdout.lines();
     assert!(lines.next().unwrap().starts_with("TIME "));
@@ -102,15 +102,15 @@ fn is_not_alone() {
     let mut traffic = Traffic::start();
     let observers = [(); 3].map(|()| {
         let mut command = agent(["trace"]);
-        Running::start(command.args(traffic.filter()))
+        Agent::start(command.args(traffic.filter())).unwrap()
     });
     for observer in &observers {
-        observer.ready();
+        observer.ready().unwrap();
     }
     traffic.connect(50);
     for observer in observers {
-        observer.signal(Signal::INT);
-        let totals = observer.end().totals();
+        observer.signal(Signal::INT).unwrap();
+        let totals = observer.end().unwrap().totals();
         assert_eq!((totals.events, totals.lost), (50, 0));
     }
 }
@@ -120,11 +120,11 @@ fn is_not_alone() {
 fn works_with_the_smallest_capacity() {
     let mut traffic = Traffic::start();
     let mut command = agent(["trace", "--ring-kib", "64", "--threads", "1"]);
-    let running = Running::start(command.args(traffic.filter()));
-    running.ready();
+    let running = Agent::start(command.args(traffic.filter())).unwrap();
+    running.ready().unwrap();
     traffic.connect(10);
-    running.signal(Signal::INT);
-    let ended = running.end();
+    running.signal(Signal::INT).unwrap();
+    let ended = running.end().unwrap();
     ended.assert_code(0);
     let totals = ended.totals();
     assert_eq!(totals.events + totals.lost, 10, "{}", ended.stderr);
@@ -136,10 +136,10 @@ fn works_with_every_choice_of_hooks() {
     for hooks in ["auto", "tracepoint"] {
         let mut traffic = Traffic::start();
         let mut command = agent(["trace", "--hooks", hooks, "--count", "3"]);
-        let running = Running::start(command.args(traffic.filter()));
-        running.ready();
+        let running = Agent::start(command.args(traffic.filter())).unwrap();
+        running.ready().unwrap();
         traffic.connect(3);
-        let ended = running.end();
+        let ended = running.end().unwrap();
         ended.assert_code(0);
         assert_eq!(ended.totals().events, 3);
     }

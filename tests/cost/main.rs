@@ -1,4 +1,5 @@
-//! What the hooks cost: operations of a program, timed without hooks and with each set of them, in turns.
+//! What the hooks cost: operations of a program, timed without hooks and with each set of them, in turns;
+//! and what it costs the kernel's verifier to load them.
 //! `cargo xtask cost` runs it, as root, and makes docs/cost.md of what it prints.
 //!
 //! The machine may be noisy, and is at different speeds at different times. So what counts are ratios
@@ -8,22 +9,33 @@
     unsafe_code,
     reason = "it makes the calls that no safe library would make"
 )]
+#![expect(
+    clippy::indexing_slicing,
+    reason = "what all suites share stops at what it did not expect"
+)]
 #![expect(clippy::print_stdout, reason = "what it finds")]
 #![expect(clippy::print_stderr, reason = "how far it is")]
 
 use std::{
+    collections::BTreeSet,
     env,
-    io::{BufRead as _, BufReader, Write as _},
+    io::Write as _,
     net::UdpSocket,
     os::fd::AsRawFd as _,
-    process::{Child, Command, Stdio},
+    process::Stdio,
     time::{Duration, Instant},
 };
 
 use anyhow::{Context as _, Result, bail, ensure};
 use aya::{Ebpf, programs::TracePoint};
 use io_uring::{IoUring, opcode};
-use rustix::process::{Signal, kill_process};
+use support::{
+    agent::{self, Agent},
+    verified::instructions,
+};
+
+#[path = "../support/mod.rs"]
+mod support;
 
 /// How often everything is measured.
 const ROUNDS: usize = 7;
@@ -31,6 +43,8 @@ const ROUNDS: usize = 7;
 const TIMED: Duration = Duration::from_millis(150);
 /// So often between two looks at the clock.
 const BATCH: u32 = 200;
+/// What the agent says where the kernel refuses hooks on its functions.
+const REFUSED: &str = "--hooks function cannot be had";
 
 /// What is attached while operations are timed.
 enum Hooks {
@@ -67,6 +81,9 @@ const HOOKS: [(&str, Hooks); 8] = [
     ),
 ];
 
+/// Those of [`HOOKS`] whose programs' instructions are counted.
+const VERIFIED: [&str; 2] = ["trace", "export"];
+
 type Operation = (&'static str, fn() -> Result<f64>);
 
 const OPERATIONS: [Operation; 4] = [
@@ -77,6 +94,13 @@ const OPERATIONS: [Operation; 4] = [
 ];
 
 fn main() -> Result<()> {
+    ratios()?;
+    println!();
+    verified()
+}
+
+/// The first table: how much slower operations are.
+fn ratios() -> Result<()> {
     // cargo bench passes words of its own.
     let rounds = env::var("COST_ROUNDS").map_or(Ok(ROUNDS), |rounds| rounds.parse())?;
     // For each set of hooks and each operation, the ratio of every round; none where refused.
@@ -121,6 +145,46 @@ fn main() -> Result<()> {
     Ok(())
 }
 
+/// The second table: how many instructions the verifier looks at to load each program.
+fn verified() -> Result<()> {
+    let mut names = BTreeSet::new();
+    let mut columns = Vec::new();
+    for (name, hooks) in &HOOKS {
+        if !VERIFIED.contains(name) {
+            continue;
+        }
+        let Some(Attached::Agent(agent)) = Attached::new(hooks)? else {
+            bail!("{name} is refused");
+        };
+        let counts = instructions(&agent);
+        agent.terminate()?;
+        let counts = counts?;
+        names.extend(counts.keys().cloned());
+        columns.push((name, counts));
+    }
+    print!("| program |");
+    for (name, _) in &columns {
+        print!(" `{name}` |");
+    }
+    println!("\n|---|{}", "---:|".repeat(columns.len()));
+    for name in names {
+        print!("| `{name}` |");
+        for (_, counts) in &columns {
+            match counts.get(&name) {
+                Some(count) => print!(" {count} |"),
+                None => print!(" – |"),
+            }
+        }
+        println!();
+    }
+    print!("| all |");
+    for (_, counts) in &columns {
+        print!(" {} |", counts.values().sum::<u64>());
+    }
+    println!();
+    Ok(())
+}
+
 fn median(of: &mut [f64]) -> Option<f64> {
     of.sort_unstable_by(f64::total_cmp);
     of.get(of.len() / 2).copied()
@@ -138,7 +202,7 @@ fn measure() -> Result<Vec<f64>> {
 enum Attached {
     Nothing,
     Programs(Box<Ebpf>),
-    Agent(Child),
+    Agent(Agent),
 }
 
 impl Attached {
@@ -162,32 +226,15 @@ impl Attached {
                 Ok(Some(Self::Programs(Box::new(object))))
             }
             Hooks::Agent(words) => {
-                let mut agent = Command::new(env!("CARGO_BIN_EXE_connect-observer"))
-                    .args(*words)
-                    .args(if words.first() == Some(&"trace") {
-                        &["--output", "json"][..]
-                    } else {
-                        &[]
-                    })
-                    .stdin(Stdio::null())
-                    .stdout(Stdio::null())
-                    .stderr(Stdio::piped())
-                    .spawn()
-                    .context("cannot start the agent")?;
-                let stderr = agent.stderr.take().context("no standard error")?;
-                let mut said = String::new();
-                for line in BufReader::new(stderr).lines() {
-                    let line = line?;
-                    if line.starts_with("ready") {
-                        return Ok(Some(Self::Agent(agent)));
-                    }
-                    said.push_str(&line);
+                let mut command = agent::command(*words);
+                if words.first() == Some(&"trace") {
+                    command.args(["--output", "json"]);
                 }
-                agent.wait()?;
-                if said.contains("--hooks function cannot be had") {
-                    Ok(None)
-                } else {
-                    bail!("the agent does not start: {said}")
+                let agent = Agent::start_to(&mut command, Stdio::null())?;
+                match agent.ready() {
+                    Ok(()) => Ok(Some(Self::Agent(agent))),
+                    Err(_) if agent.stderr.text().contains(REFUSED) => Ok(None),
+                    Err(error) => Err(error.context("the agent does not start")),
                 }
             }
         }
@@ -197,10 +244,8 @@ impl Attached {
         match self {
             Self::Nothing => {}
             Self::Programs(object) => drop(object),
-            Self::Agent(mut agent) => {
-                let pid = rustix::process::Pid::from_child(&agent);
-                kill_process(pid, Signal::INT)?;
-                ensure!(agent.wait()?.success(), "the agent failed");
+            Self::Agent(agent) => {
+                agent.terminate()?;
             }
         }
         Ok(())

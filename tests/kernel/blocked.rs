@@ -6,18 +6,19 @@ use anyhow::{Context as _, Result, ensure};
 use libc::EAGAIN;
 
 use crate::support::{
-    agent::{Agent, Command},
+    attempt::Attempt,
     blocking::FullListener,
-    case::Case,
+    case::{Case, Seen},
+    observer::{Command, Observer},
     option::limit_waiting,
     scratch::{Scratch, await_mark, mark},
     sockaddr::loopback,
-    stage::{Attempt, Stage},
+    stage::Stage,
     syscall::{udp, unix_stream},
 };
 
 pub(crate) const CASES: &[Case] = &[
-    Case::new(
+    Case::of_seen(
         "time_is_that_from_entry_to_return",
         assert_whole_wait,
         waiting,
@@ -42,8 +43,8 @@ fn waiting(stage: &Stage) -> Result<()> {
 
 /// The truth has the wall's time before and after the call, so it also shows at which of them the
 /// timestamp was taken.
-fn assert_whole_wait(case: &Case) -> Result<()> {
-    let observation = case.run(&[])?;
+fn assert_whole_wait(_: &Case, seen: Seen) -> Result<()> {
+    let observation = seen.observation;
     observation.assert_exact()?;
     let event = observation.connects.last().context("no event")?;
     let duration = Duration::from_nanos(event.integer("duration_ns")?.try_into()?);
@@ -94,10 +95,9 @@ fn attach(case: &Case) -> Result<()> {
     let program = case.start(&scratch, "")?;
     await_mark(scratch.path(), "blocked")?;
     let pid = program.pid()?.as_raw_nonzero().to_string();
-    let mut agent = Agent::start(&scratch, &Command::trace(&["--pid", &pid]))?;
+    let agent = Observer::start(&scratch, &Command::trace(&["--pid", &pid]))?;
     agent.ready()?;
     mark(scratch.path(), "ready")?;
     ensure!(program.end("the program")?.success(), "the program failed");
-    agent.interrupt()?;
-    agent.end()?.assert_exact()
+    agent.interrupt()?.assert_exact()
 }

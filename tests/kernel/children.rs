@@ -6,24 +6,26 @@ use anyhow::{Result, ensure};
 use libc::CLONE_NEWPID;
 
 use crate::support::{
+    attempt::Attempt,
     case::Case,
     child::{self, fork, in_thread, succeed},
     sockaddr::{inet, loopback},
-    stage::{Attempt, Stage},
+    stage::Stage,
     syscall::udp,
     truth::Caller,
 };
 
 pub(crate) const CASES: &[Case] = &[
-    Case::exact("short_lived_children", short_lived),
-    Case::exact("vforked_children", vforked),
-    Case::exact("grandchildren_whose_parents_are_gone", orphans),
-    Case::exact("short_lived_threads", short_lived_threads),
+    Case::exact("short_lived_children", short_lived).also_by_functions(),
+    Case::exact("vforked_children", vforked).also_by_functions(),
+    Case::exact("grandchildren_whose_parents_are_gone", orphans).also_by_functions(),
+    Case::exact("short_lived_threads", short_lived_threads).also_by_functions(),
     Case::exact(
         "ids_of_a_nested_pid_namespace_are_the_initial_ones",
         nested_pids,
-    ),
-    Case::exact("children_of_exec_are_followed", executed),
+    )
+    .also_by_functions(),
+    Case::exact("children_of_exec_are_followed", executed).also_by_functions(),
 ];
 
 /// The n-th child's own peer.

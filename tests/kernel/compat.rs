@@ -18,21 +18,28 @@ use rustix::{
 };
 
 use crate::support::{
+    attempt::{Attempt, Outcome, Settlement},
     blocking::FullListener,
     case::Case,
     child::state,
     feature::{COMPAT_PROGRAMS, FUNCTIONS, PROGRAM32},
     memory::Pages,
     sockaddr::{Sockaddr, loopback},
-    stage::{Attempt, Outcome, Settlement, Stage},
+    stage::Stage,
     syscall::{socket, tcp, udp, unix_stream},
     truth::Caller,
     wait,
 };
 
 pub(crate) const CASES: &[Case] = &[
-    Case::outcomes("compat_connects", both_ways).needs(&FUNCTIONS),
-    Case::exact("compat_connects_of_a_real_program", of_a_real_program).needs(&COMPAT_PROGRAMS),
+    Case::outcomes("compat_connects", both_ways)
+        .also_by_functions()
+        .brief()
+        .needs(&FUNCTIONS),
+    Case::exact("compat_connects_of_a_real_program", of_a_real_program)
+        .also_by_functions()
+        .brief()
+        .needs(&COMPAT_PROGRAMS),
     Case::new(
         "compat_attempts_are_seen_by_tracepoints",
         |case| {
@@ -42,7 +49,8 @@ pub(crate) const CASES: &[Case] = &[
             observation.assert_only_outcomes()
         },
         unexplained,
-    ),
+    )
+    .brief(),
 ];
 
 /// `connect` of the i386 table.
@@ -269,7 +277,7 @@ impl Program {
             comm: "program32".to_owned(),
             ..Caller::me()
         };
-        let attempt = attempt.clone().via("compat").of_the_kernel();
+        let attempt = attempt.via("compat").of_the_kernel();
         stage.record(&attempt, &caller, &outcome)
     }
 }

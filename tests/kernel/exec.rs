@@ -13,8 +13,10 @@ pub(crate) const CASES: &[Case] = &[
         "exec_in_another_thread_is_followed",
         followed,
         another_thread,
-    ),
-    Case::exact("failed_exec_changes_nothing", failed),
+    )
+    .also_by_functions()
+    .brief(),
+    Case::exact("failed_exec_changes_nothing", failed).also_by_functions(),
 ];
 
 /// How often the program executes itself.

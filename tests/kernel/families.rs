@@ -5,14 +5,15 @@ use libc::{EAFNOSUPPORT, EBADF};
 use serde_json::json;
 
 use crate::support::{
+    attempt::Attempt,
     case::Case,
     sockaddr::Sockaddr,
-    stage::{Attempt, Stage},
+    stage::Stage,
     syscall::{socket, tcp, udp},
 };
 
 pub(crate) const CASES: &[Case] = &[
-    Case::exact("families_are_decoded_whatever_the_call_comes_to", decoded),
+    Case::exact("families_are_decoded_whatever_the_call_comes_to", decoded).brief(),
     Case::exact("families_without_a_decoder_are_shown_raw", raw),
 ];
 

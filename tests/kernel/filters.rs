@@ -8,13 +8,14 @@ use rustix::{process::Uid, thread::set_thread_res_uid};
 use serde_json::Value;
 
 use crate::support::{
-    agent::{Agent, Command},
+    attempt::Attempt,
     case::Case,
     child::{fork, in_thread, succeed},
     memory::Pages,
+    observer::{Command, Observer},
     scratch::{Scratch, await_mark, mark},
     sockaddr::{Sockaddr, inet6, loopback, unix, unix_unnamed, unspec},
-    stage::{Attempt, Stage},
+    stage::Stage,
     syscall::{register, socket, tcp, udp, unix_stream},
     truth::Call,
 };
@@ -47,13 +48,12 @@ fn by_pid(case: &Case) -> Result<()> {
     let program = case.start(&scratch, "")?;
     await_mark(scratch.path(), "started")?;
     let pid = program.pid()?.as_raw_nonzero().get();
-    let mut agent = Agent::start(&scratch, &Command::trace(&["--pid", &pid.to_string()]))?;
+    let agent = Observer::start(&scratch, &Command::trace(&["--pid", &pid.to_string()]))?;
     agent.ready()?;
     mark(scratch.path(), "go")?;
     ensure!(program.end("the program")?.success(), "the program failed");
-    agent.interrupt()?;
     agent
-        .end()?
+        .interrupt()?
         .assert_exactly(|call| has(call, "process.pid", pid))
 }
 

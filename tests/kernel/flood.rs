@@ -7,11 +7,11 @@ use libc::EBADF;
 use rustix::thread::gettid;
 
 use crate::support::{
-    agent::{Agent, Command},
     case::Case,
     child::join,
     feature::may_miss,
     observation::Observation,
+    observer::{Command, Observer},
     scratch::{Scratch, await_mark, mark},
     sockaddr::inet,
     stage::Stage,
@@ -134,7 +134,7 @@ fn default_ring(case: &Case) -> Result<()> {
 fn observe(case: &Case, options: &[&str], calls: u32) -> Result<Observation> {
     let scratch = Scratch::new()?;
     let command = case.command(&scratch, &calls.to_string())?;
-    let observation = Agent::start(&scratch, &Command::run(options, command))?.end()?;
+    let observation = Observer::start(&scratch, &Command::run(options, command))?.end()?;
     assert_accounted(&observation, &scratch.text(MADE)?)?;
     Ok(observation)
 }
@@ -145,7 +145,7 @@ fn unread_ring(case: &Case) -> Result<()> {
     let scratch = Scratch::new()?;
     let command = case.command(&scratch, "1000")?;
     let options = ["--ring-kib", &(RING_BYTES >> 10).to_string()];
-    let agent = Agent::start(&scratch, &Command::run(&options, command))?;
+    let agent = Observer::start(&scratch, &Command::run(&options, command))?;
     await_mark(scratch.path(), "ready")?;
     agent.stop()?;
     mark(scratch.path(), "go")?;

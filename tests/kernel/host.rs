@@ -4,11 +4,11 @@ use anyhow::{Result, ensure};
 use rustix::{process::Uid, thread::set_thread_res_uid};
 
 use crate::support::{
-    agent::{Agent, Command},
     case::Case,
     child::{fork, succeed},
     compare,
     observation::Observation,
+    observer::{Command, Observer},
     scratch::{Scratch, await_mark, mark},
     sockaddr::loopback,
     stage::Stage,
@@ -62,19 +62,18 @@ fn assert_exact_among_others(observation: &Observation) -> Result<()> {
             events.push(event);
         }
     }
-    compare::exact(&observation.truth, events, observation.missed())
+    compare::exact(&observation.truth, events, &observation.missed_calls)
 }
 
 fn trace(case: &Case) -> Result<()> {
     let scratch = Scratch::new()?;
     let program = case.start(&scratch, "")?;
     await_mark(scratch.path(), "started")?;
-    let mut agent = Agent::start(&scratch, &Command::trace(ROOMY))?;
+    let agent = Observer::start(&scratch, &Command::trace(ROOMY))?;
     agent.ready()?;
     mark(scratch.path(), "go")?;
     ensure!(program.end("the program")?.success(), "the program failed");
-    agent.interrupt()?;
-    assert_exact_among_others(&agent.end()?)
+    assert_exact_among_others(&agent.interrupt()?)
 }
 
 /// Two that trace the host, for a user that nobody else is, and one that runs the program.
@@ -82,18 +81,17 @@ fn several(case: &Case) -> Result<()> {
     let scratch = Scratch::new()?;
     let user = (1_000_000 + std::process::id()).to_string();
     let options = ["--uid", &user];
-    let trace = |name| Agent::start(&scratch, &Command::trace(&options).named(name));
-    let (mut one, mut two) = (trace("one")?, trace("two")?);
+    let trace = |name| Observer::start(&scratch, &Command::trace(&options).named(name));
+    let (one, two) = (trace("one")?, trace("two")?);
     one.ready()?;
     two.ready()?;
     let run = Command::run(&[], case.command(&scratch, &user)?);
-    let runner = Agent::start(&scratch, &run)?;
+    let runner = Observer::start(&scratch, &run)?;
     await_mark(scratch.path(), "started")?;
     mark(scratch.path(), "go")?;
     runner.end()?.assert_exact()?;
     for tracer in [one, two] {
-        tracer.interrupt()?;
-        tracer.end()?.assert_exact()?;
+        tracer.interrupt()?.assert_exact()?;
     }
     Ok(())
 }

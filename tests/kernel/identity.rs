@@ -10,11 +10,12 @@ use rustix::{
 };
 
 use crate::support::{
+    attempt::Attempt,
     case::Case,
     child::{fork, in_thread, succeed},
     namespace::unshare,
     sockaddr::loopback,
-    stage::{Attempt, Stage},
+    stage::Stage,
     syscall::udp,
     truth::Caller,
 };

@@ -9,26 +9,27 @@ use libc::{
 };
 
 use crate::support::{
+    attempt::{Attempt, Settlement},
     case::Case,
     child::{fork, succeed_all},
     feature::IO_URING_REFUSED,
     network::{SILENT, route_to_silence},
     ring::{Ring, attempt, connect, connect_registered},
     sockaddr::{Sockaddr, inet, loopback, unix_abstract},
-    stage::{Attempt, Settlement, Stage},
+    stage::Stage,
     syscall::{socket, tcp, udp, unix_stream},
     wait,
 };
 
 pub(crate) const CASES: &[Case] = &[
-    Case::outcomes("io_uring_connects", plain),
-    Case::outcomes("io_uring_connects_by_a_worker", by_a_worker),
-    Case::outcomes("io_uring_connects_by_a_polling_thread", polled),
-    Case::outcomes("io_uring_connects_that_are_linked", linked),
-    Case::outcomes("io_uring_connects_of_a_registered_file", registered),
-    Case::outcomes("io_uring_connects_that_do_not_block", not_blocking),
-    Case::outcomes("io_uring_connects_that_are_cancelled", cancelled),
-    Case::outcomes("io_uring_connects_with_bad_arguments", bad_arguments),
+    Case::outcomes("io_uring_connects", plain).brief(),
+    Case::outcomes("io_uring_connects_by_a_worker", by_a_worker).brief(),
+    Case::outcomes("io_uring_connects_by_a_polling_thread", polled).brief(),
+    Case::outcomes("io_uring_connects_that_are_linked", linked).brief(),
+    Case::outcomes("io_uring_connects_of_a_registered_file", registered).brief(),
+    Case::outcomes("io_uring_connects_that_do_not_block", not_blocking).brief(),
+    Case::outcomes("io_uring_connects_that_are_cancelled", cancelled).brief(),
+    Case::outcomes("io_uring_connects_with_bad_arguments", bad_arguments).brief(),
     Case::outcomes("io_uring_connects_of_many_threads", many_threads),
     Case::outcomes("io_uring_and_system_calls_of_one_thread", mixed),
     Case::new(
@@ -69,7 +70,8 @@ pub(crate) const CASES: &[Case] = &[
             Ok(())
         },
         established_and_refused,
-    ),
+    )
+    .brief(),
 ];
 
 fn listener() -> Result<(TcpListener, Sockaddr)> {

@@ -6,16 +6,17 @@ use anyhow::Result;
 use libc::{EBADF, EINVAL};
 
 use crate::support::{
+    attempt::Attempt,
     case::Case,
     sockaddr::{Sockaddr, loopback, unix_exactly, unix_unnamed},
-    stage::{Attempt, Stage},
+    stage::Stage,
     syscall::{register, tcp, udp, unix_stream},
 };
 
 pub(crate) const CASES: &[Case] = &[
-    Case::exact("every_address_length_is_read_exactly", every_length),
-    Case::exact("impossible_lengths_read_nothing", impossible),
-    Case::exact("upper_halves_of_registers_do_not_count", upper_halves),
+    Case::exact("every_address_length_is_read_exactly", every_length).also_by_functions(),
+    Case::exact("impossible_lengths_read_nothing", impossible).also_by_functions(),
+    Case::exact("upper_halves_of_registers_do_not_count", upper_halves).also_by_functions(),
 ];
 
 /// What the kernel takes at most.

@@ -3,9 +3,9 @@
 use anyhow::{Result, ensure};
 
 use crate::support::{
-    agent::{Agent, Command},
     case::Case,
     child::{fork, succeed},
+    observer::{Command, Observer},
     scratch::{Scratch, await_mark, mark},
     sockaddr::loopback,
     stage::Stage,
@@ -17,7 +17,8 @@ pub(crate) const CASES: &[Case] = &[Case::new(
     "run_reports_descendants_and_nobody_else",
     nobody_else,
     neighbours,
-)];
+)
+.brief()];
 
 /// One program, observed or not.
 fn neighbours(stage: &Stage) -> Result<()> {
@@ -38,7 +39,7 @@ fn nobody_else(case: &Case) -> Result<()> {
     let earlier = case.start(&before, "")?;
     await_mark(before.path(), "started")?;
     let command = case.command(&observed, "")?;
-    let agent = Agent::start(&observed, &Command::run(&[], command))?;
+    let agent = Observer::start(&observed, &Command::run(&[], command))?;
     await_mark(observed.path(), "started")?;
     let later = case.start(&after, "")?;
     await_mark(after.path(), "started")?;

@@ -6,11 +6,12 @@ use anyhow::{Result, ensure};
 use serde_json::json;
 
 use crate::support::{
-    agent::{Agent, Command, Sink},
+    attempt::Attempt,
     case::Case,
+    observer::{Command, Observer, Sink},
     scratch::Scratch,
     sockaddr::{Sockaddr, loopback, unix, unix_abstract},
-    stage::{Attempt, Stage},
+    stage::Stage,
     syscall::{udp, unix_stream},
     truth::Caller,
 };
@@ -103,7 +104,9 @@ fn table(case: &Case) -> Result<()> {
     let scratch = Scratch::new()?;
     let command = Command::run(&["--color", "never"], case.command(&scratch, "")?);
     let sink = Sink::File("table".to_owned());
-    let stderr = Agent::start_with(&scratch, &command, "table", sink)?.succeed()?;
+    let stderr = Observer::start_with(&scratch, &command, "table", sink)?
+        .succeed()?
+        .stderr;
     let table = scratch.text("table")?;
     let calls = scratch.text(crate::support::truth::FILE)?.lines().count();
     let lines: Vec<_> = table.split_terminator('\n').collect();

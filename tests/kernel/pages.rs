@@ -9,20 +9,22 @@ use anyhow::Result;
 use libc::{EAFNOSUPPORT, EBADF, EFAULT, EINVAL};
 
 use crate::support::{
+    attempt::Attempt,
     case::Case,
     memory::{Pages, page_size},
     sockaddr::{Sockaddr, inet, loopback, unspec},
-    stage::{Attempt, Stage},
+    stage::Stage,
     syscall::{register, udp},
 };
 
 pub(crate) const CASES: &[Case] = &[
-    Case::exact("cold_page_is_read_at_exit", cold),
+    Case::exact("cold_page_is_read_at_exit", cold).also_by_functions(),
     Case::exact(
         "cold_page_that_the_kernel_never_read_shows_no_address",
         never_read,
-    ),
-    Case::exact("address_may_end_at_an_unmapped_page", at_the_end),
+    )
+    .also_by_functions(),
+    Case::exact("address_may_end_at_an_unmapped_page", at_the_end).also_by_functions(),
 ];
 
 fn cold(stage: &Stage) -> Result<()> {

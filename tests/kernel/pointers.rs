@@ -6,10 +6,11 @@ use anyhow::Result;
 use libc::{EBADF, EFAULT, ENOTSOCK};
 
 use crate::support::{
+    attempt::Attempt,
     case::Case,
     memory::{Access, Pages, page_size},
     sockaddr::loopback,
-    stage::{Attempt, Stage},
+    stage::Stage,
     syscall::{register, udp},
 };
 

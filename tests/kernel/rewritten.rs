@@ -9,10 +9,11 @@ use std::{
 use anyhow::{Context as _, Result, ensure};
 
 use crate::support::{
+    attempt::Attempt,
     case::Case,
     feature::FUNCTIONS,
     sockaddr::loopback,
-    stage::{Attempt, Stage},
+    stage::Stage,
     syscall::{peer, udp},
     truth::Caller,
 };
@@ -20,6 +21,8 @@ use crate::support::{
 /// Alone, as a kernel that preempts programs (7.0) skips them where several tasks connect at once.
 pub(crate) const CASES: &[Case] = &[
     Case::exact("rewritten_address_is_the_kernels", rewrite)
+        .also_by_functions()
+        .brief()
         .needs(&FUNCTIONS)
         .alone(),
     Case::new(
@@ -41,6 +44,7 @@ pub(crate) const CASES: &[Case] = &[
         },
         rewrite,
     )
+    .brief()
     .alone(),
 ];
 

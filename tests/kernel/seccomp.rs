@@ -10,6 +10,7 @@ use libc::{SECCOMP_RET_KILL_PROCESS, SECCOMP_RET_KILL_THREAD, SECCOMP_RET_TRAP};
 use rustix::process::{WaitOptions, waitpid};
 
 use crate::support::{
+    attempt::{Attempt, Outcome},
     case::Case,
     child::fork,
     feature::{REGISTERS, SECCOMP_KILL},
@@ -17,13 +18,13 @@ use crate::support::{
     processor::set_result,
     seccomp::{answer_by_length, errno},
     sockaddr::{Sockaddr, inet, loopback, unix},
-    stage::{Attempt, Outcome, Stage},
+    stage::Stage,
     syscall::{register, udp},
     truth::Caller,
 };
 
 pub(crate) const CASES: &[Case] = &[
-    Case::exact("seccomp_denial_is_reported", denied),
+    Case::exact("seccomp_denial_is_reported", denied).brief(),
     Case::exact("seccomp_trap_is_what_its_handler_answers", trapped).needs(&REGISTERS),
     Case::exact("seccomp_kill_is_told", killed).needs(&SECCOMP_KILL),
     Case::exact("seccomp_trap_without_handler_is_told", killed_by_trap),

@@ -1,18 +1,15 @@
 //! A reader of standard output who does not read: it costs neither memory nor the observed program,
 //! only records, and those are counted.
 
-use std::{
-    fs,
-    io::{Read as _, pipe},
-};
+use std::io::{Read as _, pipe};
 
-use anyhow::{Context as _, Result, ensure};
+use anyhow::{Result, ensure};
 
 use super::flood::{MADE, assert_accounted, flood};
 use crate::support::{
-    agent::{Agent, Command, Sink},
     case::Case,
     observation::Observation,
+    observer::{Command, Observer, Sink},
     scratch::{Scratch, await_mark},
 };
 
@@ -29,15 +26,15 @@ fn stalled(case: &Case) -> Result<()> {
     let scratch = Scratch::new()?;
     let (mut reader, writer) = pipe()?;
     let command = Command::run(&[], case.command(&scratch, CALLS)?);
-    let agent = Agent::start_with(&scratch, &command, "json", Sink::Stdout(writer.into()))?;
+    let agent = Observer::start_with(&scratch, &command, "json", Sink::Stdout(writer.into()))?;
     // Nobody has read a byte, and the flood comes to its end nevertheless.
     await_mark(scratch.path(), "flooded")?;
-    let memory = peak_memory_kib(&agent)?;
+    let memory = agent.status_kib("VmHWM:")?;
     ensure!(memory < MEMORY_KIB, "the agent has used {memory} KiB");
 
     let mut events = String::new();
     reader.read_to_string(&mut events)?;
-    let stderr = agent.succeed()?;
+    let stderr = agent.succeed()?.stderr;
     let observation = Observation::read(&events, &stderr, &scratch)?;
     assert_accounted(&observation, &scratch.text(MADE)?)?;
     ensure!(
@@ -46,11 +43,4 @@ fn stalled(case: &Case) -> Result<()> {
         observation.lost
     );
     Ok(())
-}
-
-fn peak_memory_kib(agent: &Agent<'_>) -> Result<u64> {
-    let status = fs::read_to_string(format!("/proc/{}/status", agent.pid()?.as_raw_nonzero()))?;
-    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
-    let kib = line.and_then(|line| line.trim().strip_suffix(" kB"));
-    Ok(kib.context("no VmHWM")?.trim().parse()?)
 }

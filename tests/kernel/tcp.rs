@@ -14,8 +14,10 @@ use crate::support::{
 };
 
 pub(crate) const CASES: &[Case] = &[
-    Case::exact("tcp_success_and_failure", blocking),
-    Case::exact("tcp_not_blocking", not_blocking),
+    Case::exact("tcp_success_and_failure", blocking)
+        .also_by_functions()
+        .brief(),
+    Case::exact("tcp_not_blocking", not_blocking).also_by_functions(),
 ];
 
 fn blocking(stage: &Stage) -> Result<()> {

@@ -7,16 +7,17 @@ use libc::EBADF;
 use rustix::{process::Pid, thread::gettid};
 
 use crate::support::{
+    attempt::Attempt,
     case::Case,
     child::{in_thread, join, state},
     sockaddr::{inet, loopback, unix_abstract},
-    stage::{Attempt, Stage},
+    stage::Stage,
     syscall::{udp, unix_stream},
     wait,
 };
 
 pub(crate) const CASES: &[Case] = &[
-    Case::exact("many_threads_at_once", many),
+    Case::exact("many_threads_at_once", many).brief(),
     Case::exact("threads_outlive_their_leader", leaderless),
 ];
 

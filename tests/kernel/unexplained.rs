@@ -6,14 +6,15 @@ use anyhow::{Result, ensure};
 use libc::{ECONNREFUSED, MSG_FASTOPEN};
 
 use crate::support::{
+    attempt::Settlement,
     case::Case,
     sockaddr::{Sockaddr, loopback},
-    stage::{Settlement, Stage},
+    stage::Stage,
     syscall::{self, tcp},
 };
 
 pub(crate) const CASES: &[Case] = &[
-    Case::outcomes("fast_open_by_sendto", fast_open),
+    Case::outcomes("fast_open_by_sendto", fast_open).brief(),
     Case::new(
         "fast_open_is_of_its_family",
         |case| {

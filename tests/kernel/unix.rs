@@ -20,10 +20,12 @@ use crate::support::{
 };
 
 pub(crate) const CASES: &[Case] = &[
-    Case::exact("unix_pathname", pathname),
-    Case::exact("unix_path_of_all_108_bytes", longest_path),
-    Case::exact("unix_abstract", abstract_name),
-    Case::exact("unix_unnamed", unnamed),
+    Case::exact("unix_pathname", pathname)
+        .also_by_functions()
+        .brief(),
+    Case::exact("unix_path_of_all_108_bytes", longest_path).also_by_functions(),
+    Case::exact("unix_abstract", abstract_name).also_by_functions(),
+    Case::exact("unix_unnamed", unnamed).also_by_functions(),
 ];
 
 /// Size of `sun_path`.

@@ -1,14 +1,17 @@
 //! What is seen, and what not: `check`, the notice at the start, the line on standard error and the
 //! metrics say the same.
 
-use std::{collections::BTreeMap, fs, process::Command};
+use std::{collections::BTreeMap, fs};
 
 use anyhow::{Context as _, Result, ensure};
 use serde_json::Value;
 
 use crate::{
-    agent::{ADDRESS, Agent, path},
-    support::scratch::Scratch,
+    scrape::{ADDRESS, metrics},
+    support::{
+        agent::{self, Agent},
+        scratch::Scratch,
+    },
 };
 
 /// By all that is there, and by less.
@@ -33,8 +36,7 @@ pub(crate) fn agrees() -> Result<()> {
 type Sentences = BTreeMap<String, String>;
 
 fn check() -> Result<Sentences> {
-    let output = Command::new(path()).arg("check").output()?;
-    let page = String::from_utf8(output.stdout)?;
+    let page = agent::run(["check"])?.stdout;
     let (_, coverage) = page.split_once("COVERAGE\n").context("no coverage")?;
     coverage
         .lines()
@@ -56,9 +58,9 @@ fn told(options: &[&str]) -> Result<Sentences> {
         options,
     ]
     .concat();
-    let mut agent = Agent::start(&scratch, &words, &[])?;
+    let agent = Agent::start(&mut agent::command(words))?;
     agent.ready()?;
-    let metrics = agent.metrics()?;
+    let metrics = metrics()?;
     let attached: BTreeMap<_, _> = metrics
         .of("connect_observer_hook_attached", &[])
         .into_iter()
@@ -67,7 +69,7 @@ fn told(options: &[&str]) -> Result<Sentences> {
             Ok((hook.to_owned(), value > 0.0))
         })
         .collect::<Result<_>>()?;
-    let stderr = agent.end()?;
+    let stderr = agent.terminate()?.stderr;
     let first = fs::read_to_string(&events)?;
     let notice: Value = serde_json::from_str(first.lines().next().context("no notice")?)?;
     let sentences: Sentences = notice

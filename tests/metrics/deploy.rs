@@ -5,7 +5,9 @@ use std::path::Path;
 use anyhow::{Context as _, Result, ensure};
 use serde_json::Value;
 
-use crate::{agent::Agent, prometheus::Prometheus, promtool, support::scratch::Scratch, workload};
+use crate::{
+    prometheus::Prometheus, promtool, scrape::export, support::scratch::Scratch, workload,
+};
 
 /// Rules and their tests.
 const DIRECTORY: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../deploy/prometheus");
@@ -37,7 +39,7 @@ pub(crate) fn dashboard() -> Result<()> {
         "--label",
         "process,peer-address,peer-port",
     ];
-    let agent = Agent::export(&scratch, UID, &options)?;
+    let agent = export(UID, &options)?;
     workload::run("mixed", UID)?;
     let prometheus = Prometheus::start(&scratch, &[])?;
     // A rate needs a difference.
@@ -77,6 +79,6 @@ pub(crate) fn dashboard() -> Result<()> {
         }
     }
     ensure!(queries > 20, "only {queries} queries");
-    agent.end()?;
+    agent.terminate()?;
     Ok(())
 }

@@ -5,9 +5,12 @@ use std::collections::BTreeMap;
 use anyhow::{Result, ensure};
 
 use crate::{
-    agent::Agent,
     prometheus::Prometheus,
-    support::scratch::Scratch,
+    scrape::{export, metrics, whole},
+    support::{
+        agent::{self, Agent},
+        scratch::{Scratch, await_mark, mark},
+    },
     workload::{self, ANY_ERRNO, FIRST_EACH, FIRST_FAMILIES, FLOOD, MIXED, SETTLED},
 };
 
@@ -46,7 +49,7 @@ fn expected(key: Key) -> BTreeMap<String, u64> {
 pub(crate) fn prometheus() -> Result<()> {
     const UID: u32 = 61_001;
     let scratch = Scratch::new()?;
-    let agent = Agent::export(&scratch, UID, &[])?;
+    let agent = export(UID, &[])?;
     let prometheus = Prometheus::start(&scratch, &[])?;
     for round in 1..=2 {
         workload::run("mixed", UID)?;
@@ -106,14 +109,14 @@ pub(crate) fn prometheus() -> Result<()> {
         }
         let in_progress = prometheus.query("connect_observer_attempts_in_progress")?;
         ensure!(
-            matches!(in_progress[..], [(_, count)] if crate::agent::whole(count) == 0),
+            matches!(in_progress[..], [(_, count)] if whole(count) == 0),
             "{in_progress:?}"
         );
         let lost = prometheus.by("reason", LOST)?;
         ensure!(lost.len() == 12, "not every reason is there: {lost:?}");
         ensure!(lost.values().all(|&lost| lost == 0), "{lost:?}");
     }
-    let said = agent.end()?;
+    let said = agent.terminate()?.stderr;
     let made = 2 * MIXED.iter().map(|(_, _, count)| count).sum::<u64>();
     ensure!(said.contains(&format!("totals: events {made}, ")), "{said}");
     Ok(())
@@ -122,7 +125,7 @@ pub(crate) fn prometheus() -> Result<()> {
 pub(crate) fn native() -> Result<()> {
     const UID: u32 = 61_002;
     let scratch = Scratch::new()?;
-    let agent = Agent::export(&scratch, UID, &[])?;
+    let agent = export(UID, &[])?;
     let prometheus = Prometheus::start(&scratch, &["--enable-feature=native-histograms"])?;
     workload::run("mixed", UID)?;
     prometheus.await_scrape()?;
@@ -137,7 +140,7 @@ pub(crate) fn native() -> Result<()> {
         matches!(fraction[..], [(_, fraction)] if (fraction - 1.0).abs() < 1e-9),
         "{fraction:?}"
     );
-    agent.end()?;
+    agent.terminate()?;
     Ok(())
 }
 
@@ -157,12 +160,12 @@ pub(crate) fn run() -> Result<()> {
         go.display()
     );
     words.push(&script);
-    let mut agent = Agent::start(&scratch, &words, &[])?;
+    let agent = Agent::start(&mut agent::command(words))?;
     agent.says("note: metrics on http://127.0.0.1:9788/metrics")?;
     workload::run("one", 0)?;
-    crate::support::scratch::await_mark(scratch.path(), "done")?;
-    let counted = agent.metrics()?;
-    crate::support::scratch::mark(scratch.path(), "go")?;
+    await_mark(scratch.path(), "done")?;
+    let counted = metrics()?;
+    mark(scratch.path(), "go")?;
     for (family, errno, count) in MIXED {
         let labels = [format!("family=\"{family}\""), format!("errno=\"{errno}\"")];
         let counted = counted.sum(CONNECTS, &labels.each_ref().map(String::as_str));
@@ -180,11 +183,11 @@ pub(crate) fn flood() -> Result<()> {
     let events = scratch.file("events");
     let events = events.to_string_lossy();
     let options = ["--output", "json", "-o", &events, "--ring-kib", "64"];
-    let agent = Agent::export(&scratch, UID, &options)?;
+    let agent = export(UID, &options)?;
     workload::run("flood", UID)?;
-    let counted = agent.metrics()?.sum(CONNECTS, &[]);
+    let counted = metrics()?.sum(CONNECTS, &[]);
     ensure!(counted == FLOOD, "{counted} counted, {FLOOD} made");
-    let said = agent.end()?;
+    let said = agent.terminate()?.stderr;
     let totals = said.lines().find(|line| line.starts_with("totals: "));
     let number = |name: &str| -> Result<u64> {
         let text = totals.and_then(|totals| totals.split_once(name));
@@ -200,35 +203,31 @@ pub(crate) fn flood() -> Result<()> {
 
 pub(crate) fn first_of_kind() -> Result<()> {
     const UID: u32 = 61_004;
-    let scratch = Scratch::new()?;
-    let agent = Agent::export(&scratch, UID, &[])?;
+    let agent = export(UID, &[])?;
     workload::run("first", UID)?;
-    let metrics = agent.metrics()?;
+    let metrics = metrics()?;
     let counted = metrics.of(CONNECTS, &["errno=\"EBADF\""]);
     ensure!(
         counted.len() == FIRST_FAMILIES.len()
-            && counted
-                .iter()
-                .all(|&(_, count)| crate::agent::whole(count) == FIRST_EACH),
+            && counted.iter().all(|&(_, count)| whole(count) == FIRST_EACH),
         "{counted:?}"
     );
-    agent.end()?;
+    agent.terminate()?;
     Ok(())
 }
 
 /// Any process can return any errno to itself: those without a name share a series.
 pub(crate) fn any_errno() -> Result<()> {
     const UID: u32 = 61_005;
-    let scratch = Scratch::new()?;
-    let agent = Agent::export(&scratch, UID, &["--label", "process"])?;
+    let agent = export(UID, &["--label", "process"])?;
     workload::run("errnos", UID)?;
-    let metrics = agent.metrics()?;
+    let metrics = metrics()?;
     let series = metrics.of(CONNECTS, &[]);
     let sum = metrics.sum(CONNECTS, &[]);
     ensure!(sum == u64::from(ANY_ERRNO), "{sum} counted: {series:?}");
     ensure!(series.len() == 134 + 1, "{} series", series.len());
     let other = metrics.sum(CONNECTS, &["errno=\"other\""]);
     ensure!(other == u64::from(ANY_ERRNO) - 134, "{other} others");
-    agent.end()?;
+    agent.terminate()?;
     Ok(())
 }

@@ -3,10 +3,11 @@
 use std::{
     io::{Read as _, Write as _},
     net::TcpStream,
-    time::Duration,
 };
 
 use anyhow::{Context as _, Result};
+
+use crate::support::wait;
 
 /// What a server has answered.
 pub(crate) struct Answer {
@@ -33,7 +34,7 @@ pub(crate) fn get(address: &str, target: &str, headers: &[&str]) -> Result<Answe
 pub(crate) fn get_bytes(address: &str, target: &str, headers: &[&str]) -> Result<Vec<u8>> {
     let mut stream = TcpStream::connect(address)?;
     // Decides only that a test fails.
-    stream.set_read_timeout(Some(Duration::from_secs(60)))?;
+    stream.set_read_timeout(Some(wait::deadline()))?;
     let mut request = format!("GET {target} HTTP/1.0\r\nHost: {address}\r\n");
     for header in headers {
         request.push_str(header);

@@ -3,8 +3,8 @@
 use anyhow::{Result, ensure};
 
 use crate::{
-    agent::{Agent, Metrics},
     prometheus::Prometheus,
+    scrape::{Metrics, export, memory_kib, metrics, whole},
     support::{scratch::Scratch, truth::escape, wait},
     workload::{self, HOSTILE, HOSTILE_EACH, NAMES, PORTS},
 };
@@ -38,20 +38,19 @@ fn assert_capped(metrics: &Metrics, made: u64) -> Result<()> {
 }
 
 fn assert_flat(uid: u32, label: &str, play: &str, made: u64) -> Result<()> {
-    let scratch = Scratch::new()?;
     let options = ["--label", label, "--max-series", "500"];
-    let agent = Agent::export(&scratch, uid, &options)?;
-    agent.metrics()?;
-    let before = agent.memory_kib()?;
+    let agent = export(uid, &options)?;
+    metrics()?;
+    let before = memory_kib(&agent)?;
     workload::run(play, uid)?;
-    assert_capped(&agent.metrics()?, made)?;
-    let after = agent.peak_memory_kib()?;
+    assert_capped(&metrics()?, made)?;
+    let after = agent.status_kib("VmHWM:")?;
     ensure!(
         after < before + GROWTH_KIB,
         "memory was {before} KiB, and is {after} KiB"
     );
     eprintln!("{play}: memory {before} KiB before, at most {after} KiB after {made} calls");
-    agent.end()?;
+    agent.terminate()?;
     Ok(())
 }
 
@@ -66,7 +65,7 @@ pub(crate) fn ports() -> Result<()> {
 pub(crate) fn hostile() -> Result<()> {
     const UID: u32 = 61_013;
     let scratch = Scratch::new()?;
-    let agent = Agent::export(&scratch, UID, &["--label", "process,peer-address"])?;
+    let agent = export(UID, &["--label", "process,peer-address"])?;
     let prometheus = Prometheus::start(&scratch, &[])?;
     workload::run("hostile", UID)?;
     prometheus.await_scrape()?;
@@ -78,7 +77,7 @@ pub(crate) fn hostile() -> Result<()> {
             labels.get("process") == Some(&name) && labels.get("peer_address") == Some(&path)
         });
         ensure!(
-            found.is_some_and(|&(_, count)| crate::agent::whole(count) == HOSTILE_EACH),
+            found.is_some_and(|&(_, count)| whole(count) == HOSTILE_EACH),
             "no {name} to {path} in {counted:?}"
         );
     }
@@ -86,10 +85,10 @@ pub(crate) fn hostile() -> Result<()> {
     let total = prometheus.query("sum(connect_observer_connects_total)")?;
     let made = HOSTILE_EACH * HOSTILE.len() as u64;
     ensure!(
-        matches!(total[..], [(_, total)] if crate::agent::whole(total) == made),
+        matches!(total[..], [(_, total)] if whole(total) == made),
         "{total:?}"
     );
-    agent.end()?;
+    agent.terminate()?;
     Ok(())
 }
 
@@ -105,34 +104,32 @@ fn shown(bytes: &[u8]) -> String {
 
 pub(crate) fn ttl() -> Result<()> {
     const UID: u32 = 61_014;
-    let scratch = Scratch::new()?;
     let options = ["--label", "process", "--series-ttl", "0.5"];
-    let agent = Agent::export(&scratch, UID, &options)?;
+    let agent = export(UID, &options)?;
     for _ in 0..2 {
         workload::run("one", UID)?;
-        let counted = agent.metrics()?.sum(LABELLED, &[]);
+        let counted = metrics()?.sum(LABELLED, &[]);
         ensure!(counted == 1, "{counted} counted");
         wait::until_true("the series to go away", || {
-            Ok(agent.metrics()?.of(LABELLED, &[]).is_empty())
+            Ok(metrics()?.of(LABELLED, &[]).is_empty())
         })?;
     }
-    let total = agent.metrics()?.sum("connect_observer_connects_total", &[]);
+    let total = metrics()?.sum("connect_observer_connects_total", &[]);
     ensure!(total == 2, "{total} in total");
-    agent.end()?;
+    agent.terminate()?;
     Ok(())
 }
 
 /// Whoever scrapes connects to the agent: no series for that, but a count.
 pub(crate) fn own_port() -> Result<()> {
     const UID: u32 = 61_015;
-    let scratch = Scratch::new()?;
-    let agent = Agent::export(&scratch, UID, &["--label", "peer-port"])?;
+    let agent = export(UID, &["--label", "peer-port"])?;
     workload::run("own_port", UID)?;
-    let metrics = agent.metrics()?;
+    let metrics = metrics()?;
     let labelled = metrics.sum(LABELLED, &[]);
     ensure!(labelled == 2, "{labelled} by label");
     let total = metrics.sum("connect_observer_connects_total", &[]);
     ensure!(total == 7, "{total} in total");
-    agent.end()?;
+    agent.terminate()?;
     Ok(())
 }

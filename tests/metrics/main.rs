@@ -18,10 +18,8 @@
 )]
 
 #[path = "../support/mod.rs"]
-#[expect(dead_code, reason = "made for the kernel tests, which use more of it")]
 mod support;
 
-mod agent;
 mod coverage;
 mod deploy;
 mod exact;
@@ -29,16 +27,16 @@ mod http;
 mod labels;
 mod prometheus;
 mod promtool;
+mod scrape;
 mod server;
 mod systemd;
-mod tool;
 mod workload;
 
 use std::{env, process::ExitCode};
 
 use anyhow::Result;
 use libtest_mimic::{Arguments, Trial};
-use support::namespace::enter_network;
+use support::{namespace::enter_network, suite::ensure_no_name_twice};
 
 /// Runs in a network namespace of its own.
 type Test = fn() -> Result<()>;
@@ -89,6 +87,11 @@ fn main() -> ExitCode {
                 ExitCode::FAILURE
             }
         };
+    }
+    let names = TESTS.iter().map(|(name, _)| (*name).to_owned());
+    if let Err(error) = ensure_no_name_twice(names) {
+        eprintln!("{error}");
+        return ExitCode::FAILURE;
     }
     let trials = TESTS.iter().map(|&(name, test)| {
         Trial::test(name, move || {

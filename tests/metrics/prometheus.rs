@@ -11,10 +11,9 @@ use anyhow::{Context as _, Result, ensure};
 use serde_json::Value;
 
 use crate::{
-    agent::{ADDRESS, whole},
     http,
-    support::{agent::Guard, scratch::Scratch, wait},
-    tool::PROMETHEUS,
+    scrape::{ADDRESS, whole},
+    support::{process::Guard, scratch::Scratch, tool::PROMETHEUS, wait},
 };
 
 /// Where it listens.

@@ -9,10 +9,9 @@ use std::{
 use anyhow::{Context as _, Result, ensure};
 
 use crate::{
-    agent::{ADDRESS, Agent},
     http,
-    support::scratch::Scratch,
-    tool::PROMTOOL,
+    scrape::{ADDRESS, export},
+    support::{scratch::Scratch, tool::PROMTOOL},
     workload,
 };
 
@@ -48,11 +47,11 @@ pub(crate) fn check() -> Result<()> {
         "--max-series",
         "5",
     ];
-    let agent = Agent::export(&scratch, UID, &options)?;
+    let agent = export(UID, &options)?;
     workload::run("mixed", UID)?;
     let text = http::get(ADDRESS, "/metrics", &[])?.body;
     let said = run(scratch.path(), &["check", "metrics"], &text)?;
     ensure!(said.is_empty(), "promtool says: {said}");
-    agent.end()?;
+    agent.terminate()?;
     Ok(())
 }

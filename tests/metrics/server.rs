@@ -3,23 +3,21 @@
 use std::{
     io::{Read as _, Write as _},
     net::{TcpListener, TcpStream},
-    process::Command,
     time::{Duration, Instant},
 };
 
 use anyhow::{Context as _, Result, ensure};
 
 use crate::{
-    agent::{self, ADDRESS, Agent},
     http,
-    support::{scratch::Scratch, wait},
+    scrape::{ADDRESS, export, memory_kib, metrics},
+    support::{agent, scratch::Scratch, wait},
     workload,
 };
 
 pub(crate) fn formats() -> Result<()> {
     const UID: u32 = 61_031;
-    let scratch = Scratch::new()?;
-    let agent = Agent::export(&scratch, UID, &[])?;
+    let agent = export(UID, &[])?;
     workload::run("one", UID)?;
     let openmetrics = "Accept: application/openmetrics-text;version=1.0.0,text/plain;q=0.5";
     for (accept, content_type) in [
@@ -54,13 +52,12 @@ pub(crate) fn formats() -> Result<()> {
         bytes.windows(head.len()).any(|window| window == head),
         "no protobuf"
     );
-    agent.end()?;
+    agent.terminate()?;
     Ok(())
 }
 
 pub(crate) fn pages() -> Result<()> {
-    let scratch = Scratch::new()?;
-    let agent = Agent::export(&scratch, 61_032, &[])?;
+    let agent = export(61_032, &[])?;
     for (target, status, beginning) in [
         ("/healthz", 200, "ok\n"),
         ("/", 200, "<!DOCTYPE html>"),
@@ -74,7 +71,7 @@ pub(crate) fn pages() -> Result<()> {
             answer.body
         );
     }
-    agent.end()?;
+    agent.terminate()?;
     Ok(())
 }
 
@@ -85,9 +82,9 @@ pub(crate) fn slow_clients() -> Result<()> {
     let scratch = Scratch::new()?;
     let events = scratch.file("events");
     let events = events.to_string_lossy();
-    let agent = Agent::export(&scratch, UID, &["--output", "json", "-o", &events])?;
-    agent.metrics()?;
-    let before = agent.memory_kib()?;
+    let agent = export(UID, &["--output", "json", "-o", &events])?;
+    metrics()?;
+    let before = memory_kib(&agent)?;
     let mut clients = Vec::new();
     for number in 0..300 {
         let mut client = TcpStream::connect(ADDRESS)?;
@@ -102,7 +99,7 @@ pub(crate) fn slow_clients() -> Result<()> {
     }
     for _ in 0..10 {
         let start = Instant::now();
-        let metrics = agent.metrics()?;
+        let metrics = metrics()?;
         // Far below the time after which a slow client is thrown out.
         ensure!(
             start.elapsed() < Duration::from_secs(3),
@@ -124,19 +121,18 @@ pub(crate) fn slow_clients() -> Result<()> {
             .filter(|line| line.contains(r#""event":"connect""#));
         Ok(connects.count() as u64 == made)
     })?;
-    let after = agent.peak_memory_kib()?;
+    let after = agent.status_kib("VmHWM:")?;
     ensure!(
         after < before + (16 << 10),
         "memory was {before} KiB, and is {after} KiB"
     );
     drop(clients);
-    agent.end()?;
+    agent.terminate()?;
     Ok(())
 }
 
 pub(crate) fn large_headers() -> Result<()> {
-    let scratch = Scratch::new()?;
-    let agent = Agent::export(&scratch, 61_034, &[])?;
+    let agent = export(61_034, &[])?;
     for header in [
         format!("X-Large: {}\r\n", "x".repeat(64 << 10)),
         "X-Many: x\r\n".repeat(500),
@@ -148,16 +144,16 @@ pub(crate) fn large_headers() -> Result<()> {
         let _read = client.read_to_string(&mut answer);
         ensure!(!answer.contains(" 200 "), "{answer}");
     }
-    agent.metrics()?;
-    agent.end()?;
+    metrics()?;
+    agent.terminate()?;
     Ok(())
 }
 
 /// What it says and returns where it cannot listen.
 fn refused(words: &[&str]) -> Result<String> {
-    let output = Command::new(agent::path()).args(words).output()?;
-    ensure!(output.status.code() == Some(1), "{:?}", output.status);
-    let said = String::from_utf8(output.stderr)?;
+    let ended = agent::run(words)?;
+    ensure!(ended.code() == 1, "{:?}", ended.status);
+    let said = ended.stderr;
     ensure!(said.lines().count() == 1, "{said}");
     Ok(said)
 }
@@ -190,8 +186,7 @@ pub(crate) fn no_address() -> Result<()> {
 }
 
 pub(crate) fn idle_at_end() -> Result<()> {
-    let scratch = Scratch::new()?;
-    let agent = Agent::export(&scratch, 61_037, &[])?;
+    let agent = export(61_037, &[])?;
     let mut kept = TcpStream::connect(ADDRESS)?;
     kept.write_all(b"GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n")?;
     let mut answer = [0; 1024];
@@ -201,7 +196,7 @@ pub(crate) fn idle_at_end() -> Result<()> {
     let mut half = TcpStream::connect(ADDRESS)?;
     half.write_all(b"GET /met")?;
     let start = Instant::now();
-    agent.end()?;
+    agent.terminate()?;
     // Two seconds for the drain, and the hooks are taken away.
     ensure!(
         start.elapsed() < Duration::from_secs(20),

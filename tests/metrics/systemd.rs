@@ -1,13 +1,19 @@
 //! As a service of systemd.
 
-use std::{fs, os::unix::net::UnixDatagram, path::Path, process::Command, time::Duration};
+use std::{
+    fs,
+    os::unix::net::UnixDatagram,
+    path::Path,
+    process::{Command, Stdio},
+};
 
 use anyhow::{Result, ensure};
 
-use crate::{
+use crate::support::{
     agent::{self, Agent},
-    support::scratch::Scratch,
+    scratch::Scratch,
     tool::SYSTEMD_ANALYZE,
+    wait,
 };
 
 pub(crate) fn notify() -> Result<()> {
@@ -15,7 +21,7 @@ pub(crate) fn notify() -> Result<()> {
     let path = scratch.file("notify");
     let systemd = UnixDatagram::bind(&path)?;
     // Decides only that the test fails.
-    systemd.set_read_timeout(Some(Duration::from_secs(60)))?;
+    systemd.set_read_timeout(Some(wait::deadline()))?;
     let told = || -> Result<String> {
         let mut bytes = [0; 256];
         let length = systemd.recv(&mut bytes)?;
@@ -26,16 +32,19 @@ pub(crate) fn notify() -> Result<()> {
         ("WATCHDOG_USEC", Path::new("500000")),
     ];
     for words in [&["export"][..], &["export", "--output", "json"]] {
-        let agent = Agent::start(&scratch, words, &environment)?;
+        let mut command = agent::command(words);
+        let agent = Agent::start_to(command.envs(environment), Stdio::null())?;
         let first = told()?;
         ensure!(first == "READY=1", "{first}");
-        let said = agent.stderr()?;
-        ensure!(said.lines().any(|line| line.starts_with("ready")), "{said}");
+        // It says so to people first: it cannot do so while it is stopped.
+        agent.stop()?;
+        agent.ready()?;
+        agent.go_on()?;
         for _ in 0..3 {
             let next = told()?;
             ensure!(next == "WATCHDOG=1", "{next}");
         }
-        agent.end()?;
+        agent.terminate()?;
         loop {
             match told()?.as_str() {
                 "WATCHDOG=1" => {}

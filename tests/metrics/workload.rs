@@ -21,8 +21,8 @@ use libc::{
 use rustix::process::{Signal, set_parent_process_death_signal};
 
 use crate::support::{
-    agent::Guard,
     child::join,
+    process::Guard,
     sockaddr::{Sockaddr, inet, inet6, loopback, unix, unix_abstract},
     syscall::{await_peer, connect, register, socket, tcp, udp, unix_stream},
 };

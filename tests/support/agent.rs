@@ -1,23 +1,23 @@
-//! The agent under test, as a process.
+//! The agent under test, as a process: the one place that starts it, waits for it and ends it.
 
 use std::{
     env,
-    ffi::OsString,
-    fs::{self, File},
-    os::unix::process::CommandExt as _,
-    path::PathBuf,
-    process::{self, Child, ExitStatus, Stdio},
+    ffi::OsStr,
+    fs, io,
+    os::unix::process::ExitStatusExt as _,
+    path::{Path, PathBuf},
+    process::{Command, ExitStatus, Stdio},
 };
 
 use anyhow::{Context as _, Result, ensure};
-use rustix::process::{Pid, Signal, kill_process, set_parent_process_death_signal};
+use rustix::process::{Pid, Signal};
 
-use super::{child::state, observation::Observation, scratch::Scratch, wait};
-
-/// Its standard error, in the scratch directory.
-const STDERR: &str = "stderr";
-/// Its events, in the scratch directory.
-const EVENTS: &str = "events";
+use super::{
+    child::state,
+    process::{Guard, detached},
+    stream::Stream,
+    wait,
+};
 
 /// Path of the agent: `CONNECT_OBSERVER`, else the one that cargo has built.
 pub(crate) fn path() -> PathBuf {
@@ -27,152 +27,90 @@ pub(crate) fn path() -> PathBuf {
     )
 }
 
-/// Where events go.
-pub(crate) enum Sink {
-    /// Into a file of this name in the scratch directory (`--output-file`), so that standard
-    /// output is free.
-    File(String),
-    /// To standard output, which is this.
-    Stdout(Stdio),
+/// The agent with these words. Neither the environment nor the terminal of whoever runs the tests
+/// has a part in what it does.
+pub(crate) fn command<W: AsRef<OsStr>>(words: impl IntoIterator<Item = W>) -> Command {
+    command_at(&path(), words)
 }
 
-/// What to start.
-pub(crate) struct Command {
-    words: Vec<OsString>,
-    /// Tells the files of two agents apart.
-    name: &'static str,
+/// As [`command`], of another program: a copy of the agent, or one that starts it.
+pub(crate) fn command_at<W: AsRef<OsStr>>(
+    program: &Path,
+    words: impl IntoIterator<Item = W>,
+) -> Command {
+    let mut command = Command::new(program);
+    command
+        .args(words)
+        .stdin(Stdio::null())
+        .env("TERM", "xterm")
+        .env_remove("NO_COLOR")
+        .env_remove("RUST_LOG");
+    detached(&mut command);
+    command
 }
 
-impl Command {
-    /// `connect-observer run OPTIONS -- COMMAND`
-    pub(crate) fn run(options: &[&str], command: Vec<OsString>) -> Self {
-        let mut words = vec!["run".into()];
-        words.extend(options.iter().map(OsString::from));
-        words.push("--".into());
-        words.extend(command);
-        Self { words, name: "" }
-    }
-
-    /// `connect-observer trace OPTIONS`
-    pub(crate) fn trace(options: &[&str]) -> Self {
-        let mut words = vec!["trace".into()];
-        words.extend(options.iter().map(OsString::from));
-        Self { words, name: "" }
-    }
-
-    pub(crate) fn named(self, name: &'static str) -> Self {
-        Self { name, ..self }
-    }
-}
-
-/// A child that does not outlive its test.
-pub(crate) struct Guard(Child);
-
-impl Guard {
-    /// Starts a process without standard input. It dies with the thread that has started it.
-    pub(crate) fn start(command: &mut process::Command) -> Result<Self> {
-        command.stdin(Stdio::null());
-        // SAFETY: between fork and exec, the closure makes one system call and allocates nothing.
-        unsafe {
-            command.pre_exec(|| Ok(set_parent_process_death_signal(Some(Signal::KILL))?));
-        }
-        let child = command
-            .spawn()
-            .with_context(|| format!("cannot start {}", command.get_program().display()))?;
-        Ok(Self(child))
-    }
-
-    pub(crate) fn pid(&self) -> Result<Pid> {
-        Pid::from_raw(self.0.id().cast_signed()).context("a child without id")
-    }
-
-    pub(crate) fn signal(&self, signal: Signal) -> Result<()> {
-        kill_process(self.pid()?, signal).context("cannot signal a child")
-    }
-
-    pub(crate) fn has_ended(&mut self) -> Result<Option<ExitStatus>> {
-        self.0.try_wait().context("cannot wait for a child")
-    }
-
-    pub(crate) fn end(mut self, what: &str) -> Result<ExitStatus> {
-        wait::until(&format!("the end of {what}"), || self.has_ended())
-    }
-}
-
-impl Drop for Guard {
-    fn drop(&mut self) {
-        // A child that has ended already needs neither.
-        let _ended = self.0.kill();
-        let _status = self.0.wait();
-    }
+/// Runs the agent with these words to its end.
+pub(crate) fn run<W: AsRef<OsStr>>(words: impl IntoIterator<Item = W>) -> Result<Ended> {
+    Agent::start(&mut command(words))?.end()
 }
 
 /// The running agent.
-pub(crate) struct Agent<'a> {
-    scratch: &'a Scratch,
+pub(crate) struct Agent {
     process: Guard,
-    name: &'static str,
+    pub(crate) stdout: Stream,
+    pub(crate) stderr: Stream,
 }
 
-impl<'a> Agent<'a> {
-    /// Starts it with its events as JSON in a file.
-    pub(crate) fn start(scratch: &'a Scratch, command: &Command) -> Result<Self> {
-        let events = format!("{EVENTS}{}", command.name);
-        Self::start_with(scratch, command, "json", Sink::File(events))
+impl Agent {
+    /// Starts a command; both of its streams are read.
+    pub(crate) fn start(command: &mut Command) -> Result<Self> {
+        let mut process = Guard::spawn(command.stdout(Stdio::piped()).stderr(Stdio::piped()))?;
+        let stdout = process.child().stdout.take().context("no output")?;
+        Self::of(process, Stream::of(stdout))
     }
 
-    pub(crate) fn start_with(
-        scratch: &'a Scratch,
-        command: &Command,
-        format: &str,
-        sink: Sink,
-    ) -> Result<Self> {
-        let Command { words, name } = command;
-        let (verb, rest) = words.split_first().context("no words")?;
-        let mut process = process::Command::new(path());
-        process.arg(verb).args(["--output", format]);
-        match sink {
-            Sink::File(file) => process
-                .arg("--output-file")
-                .arg(scratch.file(&file))
-                .stdout(Stdio::null()),
-            Sink::Stdout(stdout) => process.stdout(stdout),
-        };
-        let stderr = File::create(scratch.file(&format!("{STDERR}{name}")))?;
-        process.args(rest).stderr(stderr);
+    /// Starts a command whose standard output goes where the test wants it.
+    pub(crate) fn start_to(command: &mut Command, stdout: impl Into<Stdio>) -> Result<Self> {
+        let process = Guard::spawn(command.stdout(stdout).stderr(Stdio::piped()))?;
+        // The command holds the other end of a pipe, and would keep it open.
+        command.stdout(Stdio::null());
+        Self::of(process, Stream::of(io::empty()))
+    }
+
+    fn of(mut process: Guard, stdout: Stream) -> Result<Self> {
+        let stderr = process.child().stderr.take().context("no standard error")?;
         Ok(Self {
-            scratch,
-            process: Guard::start(&mut process)?,
-            name,
+            process,
+            stdout,
+            stderr: Stream::of(stderr),
         })
     }
 
     /// Waits until it says that its hooks are live.
-    pub(crate) fn ready(&mut self) -> Result<()> {
-        wait::until_true("the agent to be ready", || {
-            let ended = self.process.has_ended()?;
-            ensure!(
-                ended.is_none(),
-                "the agent has ended early: {}",
-                self.stderr()?
-            );
-            Ok(self.stderr()?.lines().any(|line| line.starts_with("ready")))
-        })
+    pub(crate) fn ready(&self) -> Result<()> {
+        self.says("ready")
+    }
+
+    /// Waits until a line of its standard error begins like this.
+    pub(crate) fn says(&self, beginning: &str) -> Result<()> {
+        let what = format!("line of the agent that begins \"{beginning}\"");
+        let is_there = |text: &str| text.lines().any(|line| line.starts_with(beginning));
+        self.stderr.wait_for(&what, is_there)?;
+        Ok(())
     }
 
     pub(crate) fn pid(&self) -> Result<Pid> {
         self.process.pid()
     }
 
-    /// Asks it to end.
-    pub(crate) fn interrupt(&self) -> Result<()> {
-        self.process.signal(Signal::INT)
+    pub(crate) fn signal(&self, signal: Signal) -> Result<()> {
+        self.process.signal(signal)
     }
 
     /// Keeps it from running at all.
     pub(crate) fn stop(&self) -> Result<()> {
         let pid = self.pid()?;
-        self.process.signal(Signal::STOP)?;
+        self.signal(Signal::STOP)?;
         // The signal has been sent, but each thread stops when it sees it.
         wait::until_true("the agent to stop", || {
             for task in fs::read_dir(format!("/proc/{}/task", pid.as_raw_nonzero()))? {
@@ -188,27 +126,83 @@ impl<'a> Agent<'a> {
 
     /// Lets it run again.
     pub(crate) fn go_on(&self) -> Result<()> {
-        self.process.signal(Signal::CONT)
+        self.signal(Signal::CONT)
     }
 
-    pub(crate) fn stderr(&self) -> Result<String> {
-        self.scratch.text(&format!("{STDERR}{}", self.name))
+    /// Keeps it from running while something happens that it must find when it goes on.
+    pub(crate) fn while_stopped(&self, happens: impl FnOnce()) -> Result<()> {
+        self.stop()?;
+        happens();
+        self.go_on()
     }
 
-    /// Waits for its end, which must be a success, and reads what it has written.
-    pub(crate) fn end(self) -> Result<Observation> {
-        let (scratch, name) = (self.scratch, self.name);
-        let stderr = self.succeed()?;
-        let events = scratch.text(&format!("{EVENTS}{name}"))?;
-        Observation::read(&events, &stderr, scratch)
+    /// A line of its `/proc/PID/status`, behind this name.
+    pub(crate) fn status(&self, name: &str) -> Result<String> {
+        let path = format!("/proc/{}/status", self.pid()?.as_raw_nonzero());
+        let status = fs::read_to_string(path)?;
+        let line = status.lines().find_map(|line| line.strip_prefix(name));
+        let line = line.with_context(|| format!("{name} is not in its status"))?;
+        Ok(line.trim().to_owned())
     }
 
-    /// Waits for its end, which must be a success, and returns its standard error.
-    pub(crate) fn succeed(self) -> Result<String> {
-        let (scratch, name) = (self.scratch, self.name);
-        let status = self.process.end("the agent")?;
-        let stderr = scratch.text(&format!("{STDERR}{name}"))?;
+    /// A size from its `/proc/PID/status`, in KiB: `VmRSS:` is its memory now, `VmHWM:` the most
+    /// that it has used.
+    pub(crate) fn status_kib(&self, name: &str) -> Result<u64> {
+        let line = self.status(name)?;
+        let kib = line.strip_suffix(" kB").context("no size in KiB")?;
+        Ok(kib.trim().parse()?)
+    }
+
+    /// Its standard input, once, where the command has a pipe for it.
+    pub(crate) fn stdin(&mut self) -> Result<impl io::Write + use<>> {
+        self.process.child().stdin.take().context("no pipe")
+    }
+
+    /// Whether it runs on.
+    pub(crate) fn runs(&mut self) -> Result<bool> {
+        Ok(self.process.has_ended()?.is_none())
+    }
+
+    /// Waits for its end, and for all that it wrote.
+    pub(crate) fn end(mut self) -> Result<Ended> {
+        let status = self.process.await_end("the agent").with_context(|| {
+            let (stdout, stderr) = (self.stdout.text(), self.stderr.text());
+            format!("it has written\n{stdout}\nand as errors\n{stderr}")
+        })?;
+        Ok(Ended {
+            status,
+            stdout: self.stdout.to_end()?,
+            stderr: self.stderr.to_end()?,
+        })
+    }
+
+    /// Waits for its end, which must be a success.
+    pub(crate) fn succeed(self) -> Result<Ended> {
+        let ended = self.end()?;
+        let Ended { status, stderr, .. } = &ended;
         ensure!(status.success(), "the agent ended with {status}:\n{stderr}");
-        Ok(stderr)
+        Ok(ended)
+    }
+
+    /// Ends it as systemd does, which must lead to a success.
+    pub(crate) fn terminate(self) -> Result<Ended> {
+        self.signal(Signal::TERM)?;
+        self.succeed()
+    }
+}
+
+/// What an agent that has ended leaves.
+pub(crate) struct Ended {
+    pub(crate) status: ExitStatus,
+    pub(crate) stdout: String,
+    pub(crate) stderr: String,
+}
+
+impl Ended {
+    /// Its exit status as a shell has it: 128 more than a signal that has ended it.
+    pub(crate) fn code(&self) -> i32 {
+        let by_signal = self.status.signal().map(|signal| 128 + signal);
+        // One of the two is there of every process that has ended.
+        self.status.code().or(by_signal).unwrap_or(-1)
     }
 }

@@ -14,7 +14,7 @@ use rustix::{
 };
 
 use super::{
-    stage::{Attempt, Outcome},
+    attempt::{Attempt, Outcome},
     wait,
 };
 

@@ -1,6 +1,10 @@
 //! Truth against events.
 
-use std::{collections::BTreeMap, fmt::Write as _};
+use std::{
+    collections::BTreeMap,
+    fmt::Write as _,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+};
 
 use anyhow::{Result, bail};
 use serde_json::{Map, Value};
@@ -33,13 +37,29 @@ const BY_RULE: [&str; 12] = [
     "destination.port",
 ];
 
+/// How many calls or outcomes an agent says that it has missed, and that are not yet found missing.
+/// Whoever looks at a part of what the agent has seen takes from the same.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Missed(Arc<Mutex<u64>>);
+
+impl Missed {
+    pub(crate) fn new(count: u64) -> Self {
+        Self(Arc::new(Mutex::new(count)))
+    }
+
+    fn left(&self) -> MutexGuard<'_, u64> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
 /// Every call is an event, every event is a call, in order in each thread, and equal in every key. So
 /// many calls may be missing, if the agent says that it has missed them.
 pub(crate) fn exact<'a>(
     calls: impl IntoIterator<Item = &'a Call>,
     events: impl IntoIterator<Item = &'a Event>,
-    mut missed: u64,
+    missed: &Missed,
 ) -> Result<()> {
+    let mut missed = missed.left();
     let mut threads: BTreeMap<_, (Vec<&Call>, Vec<&Event>)> = BTreeMap::new();
     for call in calls {
         threads.entry(thread(&call.keys)).or_default().0.push(call);
@@ -103,8 +123,9 @@ fn without_missed<'a>(calls: Vec<&'a Call>, events: &[&Event], missed: &mut u64)
 pub(crate) fn outcomes(
     expected: &[Map<String, Value>],
     events: &[Event],
-    mut missed: u64,
+    missed: &Missed,
 ) -> Result<()> {
+    let mut missed = missed.left();
     let mut events: Vec<_> = events.iter().collect();
     for outcome in expected {
         // What must be absent is null.
@@ -118,14 +139,15 @@ pub(crate) fn outcomes(
             Some(index) => {
                 events.swap_remove(index);
             }
-            None if missed > 0 => missed -= 1,
+            None if *missed > 0 => *missed -= 1,
             None => bail!("no outcome is {}, of {events:?}", text(outcome)),
         }
     }
     // An attempt is told of though the kernel has not run our hook on what would explain it.
     let explained = |event: &&Event| event.0.get("via") != Some(&"unknown".into());
-    if events.len() as u64 > missed || events.iter().any(explained) {
-        bail!("outcomes that the program does not know of: {events:?}");
+    match missed.checked_sub(events.len() as u64) {
+        Some(left) if !events.iter().any(explained) => *missed = left,
+        _ => bail!("outcomes that the program does not know of: {events:?}"),
     }
     Ok(())
 }

@@ -4,13 +4,12 @@
 use std::{collections::BTreeMap, env, fs::File, io::Write as _};
 
 use anyhow::{Context as _, Result, ensure};
-use libtest_mimic::Trial;
 use serde_json::Value;
 
 use super::{
-    case::Case,
+    case::{Case, Seen},
     feature::Feature,
-    hook::{Hook, Returns},
+    hook::Returns,
     stage::Stage,
     truth::Call,
 };
@@ -58,7 +57,7 @@ impl Proof {
         play: fn(&Stage) -> Result<()>,
     ) -> Self {
         Self {
-            case: Case::new(name, prove, play),
+            case: Case::of_seen_by_both(name, prove, play).of_kind("conformance"),
             provoked,
         }
     }
@@ -71,8 +70,12 @@ impl Proof {
         }
     }
 
-    pub(crate) fn trial(&'static self) -> Trial {
-        self.case.trial().with_kind("conformance")
+    /// As [`Case::brief`].
+    pub(crate) const fn brief(self) -> Self {
+        Self {
+            case: self.case.brief(),
+            ..self
+        }
     }
 }
 
@@ -92,15 +95,16 @@ pub(crate) fn announce(sections: &[Section]) -> Result<()> {
     Ok(())
 }
 
-/// Observes the program with the agent and with the kernel's own hook, and finds in both exactly
-/// what the program has seen.
-fn prove(case: &Case) -> Result<()> {
-    let hook = Hook::new()?;
-    let observation = case.run(&[])?;
+/// Finds in what the agent and the kernel's own hook have seen exactly what the program has seen.
+fn prove(case: &Case, seen: Seen) -> Result<()> {
+    let Seen {
+        observation,
+        returns,
+    } = seen;
     observation.assert_exact()?;
     let mut calls: Vec<_> = observation.truth.iter().collect();
     calls.sort_by_key(|call| call.before);
-    let (hook, application) = compare(&calls, hook.returns()?)?;
+    let (hook, application) = compare(&calls, returns)?;
     report(&["found", case.name, &hook, &application])
 }
 

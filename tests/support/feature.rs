@@ -162,6 +162,12 @@ pub(crate) fn slowness() -> u32 {
     }
 }
 
+/// How many of so many things to do at the same time here. An emulated processor gains nothing by
+/// changing between them, and a kernel that may preempt our programs does so more often.
+pub(crate) fn at_once(most: usize) -> usize {
+    if slowness() == 1 { most } else { most / 2 }
+}
+
 /// Tells what is there and what is not.
 pub(crate) fn announce() -> Result<()> {
     let Some(path) = env::var_os(RESULTS) else {

@@ -1,12 +1,16 @@
 //! What the agent has written, read as strictly as possible.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    path::Path,
+};
 
 use anyhow::{Context as _, Result, bail, ensure};
 use serde_json::{Map, Value};
 
 use super::{
-    compare, feature,
+    compare::{self, Missed},
+    feature,
     scratch::Scratch,
     truth::{self, Call},
 };
@@ -47,7 +51,7 @@ impl Event {
 }
 
 /// A whole run of the agent, and the truth about it.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Observation {
     /// In the order in which they were written.
     pub(crate) connects: Vec<Event>,
@@ -61,6 +65,11 @@ pub(crate) struct Observation {
     pub(crate) lost: BTreeMap<String, u64>,
     /// What the observed program made, as far as it wrote it down.
     pub(crate) truth: Vec<Call>,
+    /// What the agent has said on standard error.
+    pub(crate) stderr: String,
+    /// Shared by all parts of one run.
+    pub(crate) missed_calls: Missed,
+    missed_outcomes: Missed,
 }
 
 impl Observation {
@@ -68,18 +77,7 @@ impl Observation {
     /// a control character, the first and the last are notices, ids are unique, and the stop
     /// notice and the totals on standard error say what the events say.
     pub(crate) fn read(events: &str, stderr: &str, scratch: &Scratch) -> Result<Self> {
-        let truth = scratch
-            .text(truth::FILE)?
-            .lines()
-            .map(serde_json::from_str)
-            .collect::<Result<_, _>>()
-            .context("the observed program's own file is not understood")?;
-        let true_outcomes = scratch
-            .text(truth::OUTCOMES)?
-            .lines()
-            .map(serde_json::from_str)
-            .collect::<Result<_, _>>()
-            .context("the observed program's outcomes are not understood")?;
+        let (truth, true_outcomes) = truth::read(scratch.path())?;
         let mut observation = Self {
             connects: Vec::new(),
             outcomes: Vec::new(),
@@ -87,6 +85,9 @@ impl Observation {
             true_outcomes,
             lost: BTreeMap::new(),
             truth,
+            stderr: stderr.to_owned(),
+            missed_calls: Missed::default(),
+            missed_outcomes: Missed::default(),
         };
         let mut notices = Vec::new();
         ensure!(events.ends_with('\n'), "the last line has no end");
@@ -121,34 +122,76 @@ impl Observation {
             .get("unsettled")
             .and_then(Value::as_u64)
             .context("the stop notice does not say what is unsettled")?;
+        observation.missed_calls = Missed::new(observation.missed());
+        observation.missed_outcomes = Missed::new(observation.missed());
         observation.check_ids()?;
         observation.check_totals(stop, stderr)?;
         Ok(observation)
     }
 
+    /// What was observed of the program that has written its truth into this directory, as far as it
+    /// is known before any event is given to it.
+    pub(crate) fn of_nobody(&self, directory: &Path) -> Result<Self> {
+        let (truth, true_outcomes) = truth::read(directory)?;
+        Ok(Self {
+            connects: Vec::new(),
+            outcomes: Vec::new(),
+            unsettled: 0,
+            true_outcomes,
+            lost: self.lost.clone(),
+            truth,
+            stderr: self.stderr.clone(),
+            missed_calls: self.missed_calls.clone(),
+            missed_outcomes: self.missed_outcomes.clone(),
+        })
+    }
+
+    /// The processes that have made a call or an attempt, as the truth has it.
+    pub(crate) fn processes(&self) -> BTreeSet<i64> {
+        let calls = self.truth.iter().map(|call| &call.keys);
+        numbers(calls.chain(&self.true_outcomes), "process.pid")
+    }
+
+    /// The threads that have made a call, as the truth has it.
+    pub(crate) fn threads_of_truth(&self) -> BTreeSet<i64> {
+        numbers(self.truth.iter().map(|call| &call.keys), "thread.id")
+    }
+
     /// The events are exactly the calls, and nothing was lost.
     pub(crate) fn assert_exact(&self) -> Result<()> {
         self.assert_nothing_lost()?;
-        compare::exact(&self.truth, &self.connects, self.missed())?;
+        compare::exact(&self.truth, &self.connects, &self.missed_calls)?;
         self.check_attempts()
     }
 
     /// The same, and the outcomes are exactly those that the program knows of.
     pub(crate) fn assert_outcomes(&self) -> Result<()> {
         self.assert_exact()?;
-        compare::outcomes(&self.true_outcomes, &self.outcomes, self.missed())
+        compare::outcomes(&self.true_outcomes, &self.outcomes, &self.missed_outcomes)
     }
 
     /// There is no call, and just these outcomes.
     #[cfg(target_arch = "x86_64")]
     pub(crate) fn assert_only_outcomes(&self) -> Result<()> {
         ensure!(self.connects.is_empty(), "{:?}", self.connects);
-        compare::outcomes(&self.true_outcomes, &self.outcomes, self.missed())
+        compare::outcomes(&self.true_outcomes, &self.outcomes, &self.missed_outcomes)
     }
 
     /// Every attempt that a call has left unsettled has one outcome, or is unsettled at the end; and
     /// an outcome says of its attempt what the call has said.
-    fn check_attempts(&self) -> Result<()> {
+    pub(crate) fn check_attempts(&self) -> Result<()> {
+        let left = self.left_unsettled()?;
+        let left_over = left.checked_sub(self.unsettled);
+        ensure!(
+            left_over.is_some_and(|missed| missed <= self.missed()),
+            "{left} attempts are unsettled, not {}",
+            self.unsettled
+        );
+        Ok(())
+    }
+
+    /// How many attempts have no outcome. An outcome must say of its attempt what the call has said.
+    pub(crate) fn left_unsettled(&self) -> Result<u64> {
         const OF_THE_CALL_ALONE: [&str; 12] = [
             "event",
             "timestamp",
@@ -186,14 +229,7 @@ impl Observation {
                 );
             }
         }
-        let left_over = (left.len() as u64).checked_sub(self.unsettled);
-        ensure!(
-            left_over.is_some_and(|missed| missed <= self.missed()),
-            "{} attempts are unsettled, not {}: {left:?}",
-            left.len(),
-            self.unsettled
-        );
-        Ok(())
+        Ok(left.len() as u64)
     }
 
     /// The events are exactly those calls that the agent was asked for.
@@ -201,7 +237,7 @@ impl Observation {
         self.assert_nothing_lost()?;
         let (wanted, rest): (Vec<_>, Vec<_>) = self.truth.iter().partition(|call| asked(call));
         ensure!(!rest.is_empty(), "the program made no call to leave out");
-        compare::exact(wanted, &self.connects, self.missed())
+        compare::exact(wanted, &self.connects, &self.missed_calls)
     }
 
     pub(crate) fn assert_nothing_lost(&self) -> Result<()> {
@@ -214,7 +250,7 @@ impl Observation {
     }
 
     /// How many calls and outcomes the agent says that it may have missed, where that cannot be helped.
-    pub(crate) fn missed(&self) -> u64 {
+    fn missed(&self) -> u64 {
         if !feature::may_miss() {
             return 0;
         }
@@ -328,6 +364,10 @@ impl Observation {
         );
         Ok(())
     }
+}
+
+fn numbers<'a>(of: impl Iterator<Item = &'a Map<String, Value>>, key: &str) -> BTreeSet<i64> {
+    of.filter_map(|keys| keys.get(key)?.as_i64()).collect()
 }
 
 fn parse(line: &str) -> Result<Map<String, Value>> {

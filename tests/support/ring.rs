@@ -14,8 +14,9 @@ use io_uring::{
 };
 
 use super::{
+    attempt::{Attempt, Outcome},
     sockaddr::Sockaddr,
-    stage::{Attempt, Outcome, Stage},
+    stage::Stage,
     truth::Caller,
     wait,
 };

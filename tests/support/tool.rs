@@ -1,5 +1,4 @@
-//! Programs that the tests start besides the agent and themselves: all of them, here and in
-//! `metrics/tool.rs`.
+//! Programs that the tests start besides the agent and themselves: all of them.
 
 use std::{env, path::PathBuf};
 
@@ -12,24 +11,19 @@ pub(crate) struct Tool {
     pub(crate) package: &'static str,
 }
 
-pub(crate) const CURL: Tool = Tool {
-    name: "curl",
-    package: "curl",
-};
-pub(crate) const GETENT: Tool = Tool {
-    name: "getent",
-    package: "libc-bin",
-};
-pub(crate) const PYTHON: Tool = Tool {
-    name: "python3",
-    package: "python3",
-};
-pub(crate) const STRACE: Tool = Tool {
-    name: "strace",
-    package: "strace",
-};
+pub(crate) const CURL: Tool = Tool::new("curl", "curl");
+pub(crate) const GETENT: Tool = Tool::new("getent", "libc-bin");
+pub(crate) const PROMETHEUS: Tool = Tool::new("prometheus", "prometheus");
+pub(crate) const PROMTOOL: Tool = Tool::new("promtool", "prometheus");
+pub(crate) const PYTHON: Tool = Tool::new("python3", "python3");
+pub(crate) const STRACE: Tool = Tool::new("strace", "strace");
+pub(crate) const SYSTEMD_ANALYZE: Tool = Tool::new("systemd-analyze", "systemd");
 
 impl Tool {
+    const fn new(name: &'static str, package: &'static str) -> Self {
+        Self { name, package }
+    }
+
     /// Its path. A missing tool is a failure: the test has not been run.
     pub(crate) fn path(&self) -> Result<PathBuf> {
         let Self { name, package } = self;

@@ -16,10 +16,14 @@ const DEADLINE: Duration = Duration::from_secs(120);
 /// time.
 const PAUSE: Duration = Duration::from_millis(5);
 
+/// How long anything may take here before its test has failed.
+pub(crate) fn deadline() -> Duration {
+    DEADLINE * feature::slowness()
+}
+
 /// Waits until `condition` gives a value.
 pub(crate) fn until<T>(what: &str, mut condition: impl FnMut() -> Result<Option<T>>) -> Result<T> {
-    let slowness = feature::slowness();
-    let (start, deadline) = (Instant::now(), DEADLINE * slowness);
+    let (start, deadline) = (Instant::now(), deadline());
     loop {
         if let Some(value) = condition()? {
             return Ok(value);
@@ -27,7 +31,7 @@ pub(crate) fn until<T>(what: &str, mut condition: impl FnMut() -> Result<Option<
         if start.elapsed() > deadline {
             bail!("after {} s, still waiting for {what}", deadline.as_secs());
         }
-        thread::sleep(PAUSE * slowness);
+        thread::sleep(PAUSE * feature::slowness());
     }
 }
 

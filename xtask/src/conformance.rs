@@ -15,8 +15,8 @@ use std::{
 use anyhow::{Context as _, Result, bail, ensure};
 
 use crate::{
+    suites::{Privilege, cargo_test},
     support::{process::succeed, root, say},
-    test,
 };
 
 /// Environment variable: the file that the tests append their results to.
@@ -55,7 +55,7 @@ pub(crate) struct Args {
 pub(crate) fn run(args: &Args) -> Result<()> {
     let results = Results::new()?;
     say("running the conformance tests");
-    let mut tests = test::cargo_test("test")?;
+    let mut tests = cargo_test("test", Privilege::Root)?;
     tests
         .args(["-p", "connect-user", "--test", "kernel"])
         .args(["--", "conformance"]);

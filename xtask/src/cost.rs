@@ -5,8 +5,8 @@ use std::{fmt::Write as _, fs};
 use anyhow::{Context as _, Result, ensure};
 
 use crate::{
+    suites::{Privilege, cargo_test},
     support::{process::stdout_of, root, say},
-    test::cargo_test,
 };
 
 #[derive(clap::Args)]
@@ -16,26 +16,29 @@ pub(crate) struct Args {
     write_docs: bool,
 }
 
-/// Prints the table.
+/// Prints the tables.
 pub(crate) fn run(args: &Args) -> Result<()> {
-    let mut cargo = cargo_test("bench")?;
+    let mut cargo = cargo_test("bench", Privilege::Root)?;
     cargo.args(["--package", "connect-user", "--bench", "cost"]);
-    let table = stdout_of(&mut cargo)?;
-    let table = table
-        .get(table.find("| |").unwrap_or(0)..)
+    let tables = stdout_of(&mut cargo)?;
+    let tables = tables
+        .get(tables.find("| |").unwrap_or(0)..)
         .unwrap_or_default();
-    ensure!(table.starts_with("| |"), "there is no table");
-    say(table.trim_end());
+    ensure!(tables.starts_with("| |"), "there is no table");
+    let (ratios, verified) = tables
+        .split_once("\n\n")
+        .context("there is no second table")?;
+    say(tables.trim_end());
     if args.write_docs {
         let path = root().join("docs/cost.md");
-        fs::write(&path, document(table)?)
+        fs::write(&path, document(ratios, verified)?)
             .with_context(|| format!("cannot write {}", path.display()))?;
         say(format_args!("wrote {}", path.display()));
     }
     Ok(())
 }
 
-fn document(table: &str) -> Result<String> {
+fn document(ratios: &str, verified: &str) -> Result<String> {
     let mut page = String::from(
         "# What it costs\n\n\
          Made by `cargo xtask cost --write-docs`; `cargo xtask cost` prints the table anew, of your machine.\n\n\
@@ -45,15 +48,18 @@ fn document(table: &str) -> Result<String> {
          had with these tracepoints. A loop\nof connects to nowhere is the worst case: a real connect takes \
          much longer, and our part of it stays the same.\n\n",
     );
-    page.push_str(table);
+    page.push_str(ratios);
     write!(
         page,
-        "\n* `getppid` stands for every system call that is not observed. Tracepoints of system calls make all \
+        "\n\n* `getppid` stands for every system call that is not observed. Tracepoints of system calls make all \
          of them\n  take a slower way through the kernel; hooks on functions do not.\n\
          * `io_uring NOP` stands for every operation of io_uring, 32 at once. `--skip-io-uring` takes these hooks \
          away.\n\
          * `--skip-socket` does without the walk from the descriptor to the socket.\n\
-         * `export` counts in the kernel, and makes no records.\n"
+         * `export` counts in the kernel, and makes no records.\n\n\
+         ## To load the programs\n\n\
+         Instructions that the kernel's verifier looks at when the agent starts, each as often as it is walked \
+         through;\nby program, of which the kernel keeps 15 characters of the name.\n\n{verified}"
     )?;
     Ok(page)
 }

@@ -12,6 +12,7 @@ mod picture;
 mod pins;
 mod run;
 mod setup;
+mod suites;
 mod support;
 mod test;
 mod vm;
@@ -47,8 +48,8 @@ enum Command {
     Run(run::Args),
     /// Lint, then run every test
     ///
-    /// Tests that load the kernel object run as root, through sudo unless you are root. The last
-    /// line says `N passed, N failed`.
+    /// Or only some tiers of them, which may be combined. Tests that load the kernel object run as
+    /// root, through sudo unless you are root. The last line says `N passed, N failed`.
     Test(test::Args),
     /// Run the kernel tests on stock Debian kernels, from 5.10 to the newest, in VMs
     ///
@@ -58,7 +59,8 @@ enum Command {
     Conformance(conformance::Args),
     /// Measure what the hooks cost: ratios of operations with and without them
     Cost(cost::Args),
-    /// Check format, lints and documentation, also of the kernel object
+    /// Check format, lints and documentation, also of the kernel object, and that files import each
+    /// other in no circle
     Lint,
     /// Draw the README's picture from a real run
     Picture,

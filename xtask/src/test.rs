@@ -3,81 +3,187 @@
 use std::{
     io::{self, BufRead, BufReader, Write},
     process::{Command, ExitCode, Stdio},
+    thread::{self, ScopedJoinHandle},
 };
 
 use anyhow::{Context as _, Result};
 
 use crate::{
     conformance::Results,
-    lint, setup,
+    lint,
+    suites::{Privilege, cargo_test},
     support::{
-        packages::{self, Package},
-        privilege::{as_root, is_root},
         process::{cannot_start, succeed},
         say,
     },
     vm,
 };
 
-/// What the tests start.
-const PACKAGES: [Package; 6] = [
-    same("curl"),
-    same("prometheus"),
-    Package {
-        command: "promtool",
-        name: "prometheus",
-    },
-    same("python3"),
-    same("strace"),
-    Package {
-        command: "systemd-analyze",
-        name: "systemd",
-    },
-];
-
-/// A command whose package has its name.
-const fn same(name: &'static str) -> Package {
-    Package {
-        command: name,
-        name,
-    }
-}
-
-/// Starts the tests that load the kernel object as root, the others as they are. cargo calls it
-/// with the path of the test and its arguments.
-const RUNNER: &str = r#"case "${0##*/}" in
-cli-*|cost-*|kernel-*|metrics-*) exec sudo -E env PATH="$PATH" "$0" "$@" ;;
-*) exec "$0" "$@" ;;
-esac"#;
+/// Targets of cargo that need no privilege, beside the documentation's examples.
+const FAST: [&str; 6] = ["--lib", "--bins", "--test", "replay", "--test", "usage"];
+/// Targets of cargo that load the kernel object.
+const KERNEL: [&str; 6] = ["--test", "cli", "--test", "kernel", "--test", "metrics"];
 
 #[derive(clap::Args)]
 pub(crate) struct Args {
+    /// Lint, and the tests that need no privilege: under a minute when built
+    #[arg(long)]
+    fast: bool,
+
+    /// The tests on the kernel of this host, as root
+    #[arg(long)]
+    kernel: bool,
+
+    /// A selection of these in VMs: on the oldest and the newest kernel of the matrix
+    #[arg(long)]
+    vm: bool,
+
     /// Run only the tests whose name contains this
+    ///
+    /// Not in VMs, unless they are asked for.
     filter: Option<String>,
 }
 
+impl Args {
+    /// What is asked for; without a choice, everything.
+    const fn tiers(&self) -> Tiers {
+        let is_all = !(self.fast || self.kernel || self.vm);
+        Tiers {
+            fast: self.fast || is_all,
+            kernel: self.kernel || is_all,
+            vm: self.vm || (is_all && self.filter.is_none()),
+        }
+    }
+}
+
+#[derive(Debug, PartialEq, Eq)]
+struct Tiers {
+    fast: bool,
+    kernel: bool,
+    vm: bool,
+}
+
+/// Runs the tests. Its status is a failure unless there are some and all pass.
 pub(crate) fn run(args: &Args) -> Result<ExitCode> {
-    let mut cargo = cargo_test("test")?;
-    lint::run()?;
+    let tiers = args.tiers();
+    let filter = args.filter.as_deref();
+    if tiers.fast {
+        lint::run()?;
+    }
+    // Everything is built before anything is run, as the two would disturb each other.
+    let selection: Vec<_> = vm::brief().into_iter().chain(args.filter.clone()).collect();
+    let machines = tiers
+        .vm
+        .then(|| vm::Machines::build(&vm::ends(), &selection))
+        .transpose();
+    let mut hosts = on_host(&tiers, filter)?;
+    for cargo in &mut hosts {
+        build(cargo)?;
+    }
 
     say("running the tests");
-    cargo.args(["--workspace", "--no-fail-fast", "--"]);
-    cargo.args(&args.filter).stdout(Stdio::piped());
-    // All of the tests also tell whether the document that is made of them is up to date.
-    let results = match args.filter {
-        None => Some(Results::new()?),
-        Some(_) => None,
+    // Machines are emulated, each by one processor, while the tests of the host mostly wait for their
+    // kernel. The host's come first whenever they want to run.
+    let (in_machines, on_host) = thread::scope(|scope| {
+        let in_machines = match machines {
+            Ok(machines) => Ok(machines.map(|machines| scope.spawn(move || machines.run()))),
+            Err(error) => Err(error),
+        };
+        let on_host = run_on_host(hosts, &tiers, filter);
+        let in_machines = in_machines.map(|running| running.map(ScopedJoinHandle::join));
+        (in_machines, on_host)
+    });
+    let mut sum = on_host?;
+    match in_machines {
+        Ok(None) => {}
+        Ok(Some(Ok(tested))) => {
+            sum.passed += tested.passed();
+            sum.failed += tested.failed();
+        }
+        Ok(Some(Err(_panic))) => sum.failed += 1,
+        Err(error) => {
+            say(format_args!("error: {error:#}"));
+            sum.failed += 1;
+        }
+    }
+    let mut passed = sum.failed == 0;
+    if !passed {
+        say("error: not every test passed");
+    } else if sum.passed == 0 {
+        say("error: no test has such a name");
+        passed = false;
+    }
+    writeln!(io::stdout(), "{} passed, {} failed", sum.passed, sum.failed)?;
+    Ok(if passed {
+        ExitCode::SUCCESS
+    } else {
+        ExitCode::FAILURE
+    })
+}
+
+/// What runs the tests of this host: the words of cargo, each with the filter.
+fn on_host(tiers: &Tiers, filter: Option<&str>) -> Result<Vec<Run>> {
+    let targets: &[&[&str]] = match (tiers.fast, tiers.kernel) {
+        // All targets, and the examples.
+        (true, true) => &[&[]],
+        (true, false) => &[&FAST, &["--doc"]],
+        (false, true) => &[&KERNEL],
+        (false, false) => &[],
     };
-    if let Some(results) = &results {
-        results.collect(&mut cargo);
+    let run = |targets: &&[&str]| {
+        let privilege = if tiers.kernel {
+            Privilege::Root
+        } else {
+            Privilege::None
+        };
+        let cargo = || -> Result<Command> {
+            let mut cargo = cargo_test("test", privilege)?;
+            // A package of its own has the tests, but units are tested in all.
+            cargo.args(["--workspace", "--no-fail-fast"]).args(*targets);
+            Ok(cargo)
+        };
+        let is_built = *targets != ["--doc"];
+        let build = is_built.then(&cargo).transpose()?;
+        let mut run = cargo()?;
+        run.arg("--").args(filter);
+        Ok(Run { build, run })
+    };
+    targets.iter().map(run).collect()
+}
+
+/// One cargo that tests, and the same that only builds, where that can be told apart.
+struct Run {
+    build: Option<Command>,
+    run: Command,
+}
+
+fn build(run: &mut Run) -> Result<()> {
+    match &mut run.build {
+        Some(cargo) => succeed(cargo.arg("--no-run"), "building the tests"),
+        None => Ok(()),
     }
-    let mut child = cargo.spawn().with_context(|| cannot_start(&cargo))?;
-    let mut stdout = io::stdout();
+}
+
+fn run_on_host(runs: Vec<Run>, tiers: &Tiers, filter: Option<&str>) -> Result<Sum> {
+    // All of the tests also tell whether the document that is made of them is up to date.
+    let results = (tiers.kernel && filter.is_none())
+        .then(Results::new)
+        .transpose()?;
     let mut sum = Sum::default();
-    if let Some(output) = child.stdout.take() {
-        sum = pass_on(BufReader::new(output), stdout.lock())?;
+    for Run { run: mut cargo, .. } in runs {
+        if let Some(results) = &results {
+            results.collect(&mut cargo);
+        }
+        cargo.stdout(Stdio::piped());
+        let mut child = cargo.spawn().with_context(|| cannot_start(&cargo))?;
+        if let Some(output) = child.stdout.take() {
+            sum.add(&pass_on(BufReader::new(output), io::stdout())?);
+        }
+        // Of a test that crashes, nobody says that it has failed.
+        if !child.wait()?.success() && sum.failed == 0 {
+            sum.failed += 1;
+        }
     }
-    let mut passed = child.wait()?.success();
     match results.as_ref().map(Results::check) {
         None => {}
         Some(Ok(())) => sum.passed += 1,
@@ -86,58 +192,20 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode> {
             sum.failed += 1;
         }
     }
-    if args.filter.is_none() {
-        match vm::test(&vm::ends(), &vm::brief()) {
-            Ok(tested) => {
-                sum.passed += tested.passed();
-                sum.failed += tested.failed();
-            }
-            Err(error) => {
-                say(format_args!("error: {error:#}"));
-                sum.failed += 1;
-            }
-        }
-    }
-    passed &= sum.failed == 0;
-    if !passed {
-        say("error: not every test passed");
-    } else if sum.passed == 0 {
-        say("error: no test has such a name");
-        passed = false;
-    }
-    writeln!(stdout, "{} passed, {} failed", sum.passed, sum.failed)?;
-    Ok(if passed {
-        ExitCode::SUCCESS
-    } else {
-        ExitCode::FAILURE
-    })
-}
-
-/// `cargo test` or `cargo bench`, with everything that they need; what loads the kernel object runs as root.
-pub(crate) fn cargo_test(what: &str) -> Result<Command> {
-    let is_root = is_root()?;
-    if !is_root {
-        // Now, as a question for the password would be lost in the output of the tests.
-        say("the tests that load the kernel object run as root, through sudo");
-        succeed(&mut as_root("true")?, "sudo")?;
-    }
-    packages::ensure(&PACKAGES, "the tests")?;
-    let mut cargo = setup::ensure_tools()?.cargo();
-    cargo.args([what, "--locked"]);
-    if what == "test" {
-        cargo.arg("--release");
-    }
-    if !is_root {
-        let runner = format!("target.'cfg(unix)'.runner=['sh', '-c', '''{RUNNER}''']");
-        cargo.args(["--config", &runner]);
-    }
-    Ok(cargo)
+    Ok(sum)
 }
 
 #[derive(Debug, Default, PartialEq, Eq)]
 struct Sum {
     passed: u64,
     failed: u64,
+}
+
+impl Sum {
+    const fn add(&mut self, other: &Self) {
+        self.passed += other.passed;
+        self.failed += other.failed;
+    }
 }
 
 /// Copies line by line, as the lines come, and sums up what they say.
@@ -167,7 +235,39 @@ fn number_before(word: &str, result: &str) -> Result<u64> {
 
 #[cfg(test)]
 mod tests {
-    use super::{Sum, pass_on};
+    use super::{Args, Sum, Tiers, pass_on};
+
+    #[test]
+    fn without_a_choice_everything_is_tested() {
+        let none = Args {
+            fast: false,
+            kernel: false,
+            vm: false,
+            filter: None,
+        };
+        let tiers = |fast, kernel, vm| Tiers { fast, kernel, vm };
+        assert_eq!(none.tiers(), tiers(true, true, true));
+        let filter = Some("name".to_owned());
+        assert_eq!(Args { filter, ..none }.tiers(), tiers(true, true, false));
+        let none = || Args {
+            fast: false,
+            kernel: false,
+            vm: false,
+            filter: None,
+        };
+        let fast = Args {
+            fast: true,
+            ..none()
+        };
+        assert_eq!(fast.tiers(), tiers(true, false, false));
+        let two = Args {
+            kernel: true,
+            vm: true,
+            filter: Some("name".to_owned()),
+            ..none()
+        };
+        assert_eq!(two.tiers(), tiers(false, true, true));
+    }
 
     #[test]
     fn sums_up_and_passes_everything_on() {

@@ -43,7 +43,7 @@ pub const BOUNDS: usize = CLASSIC_BOUNDS_NS.len() + NATIVE_BOUNDS - COMMON_BOUND
 pub const BUCKETS: usize = BOUNDS + 1;
 
 /// Upper bounds of the buckets that are counted, in ns, ascending: the bounds of both kinds of
-/// histograms, so that either can be told exactly. Times are whole ns, so a bound that is not is
+/// histograms, so that either can be given exactly. Times are whole ns, so a bound that is not is
 /// rounded down.
 pub const BOUNDS_NS: [u64; BOUNDS] = merged_bounds();
 
@@ -60,7 +60,7 @@ pub const fn native_bound_ns(exponent: i32) -> u64 {
 
 #[expect(
     clippy::indexing_slicing,
-    reason = "evaluated by the compiler, which would say so"
+    reason = "evaluated by the compiler, which would report an index out of bounds"
 )]
 const fn merged_bounds() -> [u64; BOUNDS] {
     let mut bounds = [0; BOUNDS];

@@ -17,8 +17,8 @@ pub enum KernelLoss {
     /// The table of observed tasks had no room, so a task of `run` was not followed. One per task:
     /// how many calls it makes is not known.
     LineageFull = 2,
-    /// The table of attempts under way had no room, so what becomes of one is not told. One per
-    /// attempt; the call itself is.
+    /// The table of attempts under way had no room, so what becomes of one is not reported. One
+    /// per attempt; the call itself is reported.
     AttemptsFull = 3,
     /// The kernel did not run our hook when an attempt was settled, which shows when its socket
     /// begins another. One per attempt.
@@ -69,14 +69,14 @@ impl KernelLoss {
     }
 }
 
-/// Name of the per-CPU array map of how often two hooks on one call have told of its return, from which
-/// follows what a run that the kernel skipped (`recursion_misses`) has cost. An element per `RETURNS_*`.
+/// Name of the per-CPU array map of how often two hooks on one call have reported its return, from which
+/// follows what a run that the kernel skipped (`recursion_misses`) has lost. An element per `RETURNS_*`.
 pub const RETURNS_MAP: &str = "RETURNS";
-/// In [`RETURNS_MAP`]: the function has, which comes first.
+/// In [`RETURNS_MAP`]: fexit has, which comes first.
 pub const RETURNS_BY_FUNCTION: u32 = 0;
-/// In [`RETURNS_MAP`]: the tracepoint has, too.
+/// In [`RETURNS_MAP`]: the tracepoint has seen one that fexit has reported.
 pub const RETURNS_CONFIRMED: u32 = 1;
-/// In [`RETURNS_MAP`]: neither has, which shows later; of native calls.
+/// In [`RETURNS_MAP`]: neither has seen the return of a native call, which shows later.
 pub const RETURNS_MISSED: u32 = 2;
 /// Number of counters in [`RETURNS_MAP`].
 pub const RETURNS: u32 = 3;

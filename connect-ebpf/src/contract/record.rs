@@ -131,7 +131,7 @@ wire! {
         /// [`Call::entered_ns`] of the call that began the attempt that this call began, or asks for;
         /// 0 where there is none.
         pub attempt_entered_ns: u64,
-        /// [`Call::tid`] of the same.
+        /// [`Call::tid`] of the call that began the attempt.
         pub attempt_tid: u32,
         /// How often the kernel restarted the call after a signal.
         pub restarts: u32,

@@ -17,10 +17,19 @@ pub const LINEAGE_MAP: &str = "LINEAGE";
 pub const RING_BYTES: u32 = 8 << 20;
 /// Default capacity of [`INFLIGHT_MAP`], in threads.
 pub const INFLIGHT_ENTRIES: u32 = 32_768;
-/// Default capacity of [`SUSPENDED_MAP`], in calls: few threads are interrupted while they connect.
-pub const SUSPENDED_ENTRIES: u32 = INFLIGHT_ENTRIES / THREADS_PER_SUSPENDED;
-/// How many entries of [`INFLIGHT_MAP`] there are for each of [`SUSPENDED_MAP`].
-pub const THREADS_PER_SUSPENDED: u32 = 4;
+
+/// Capacity of [`SUSPENDED_MAP`], in calls, where [`INFLIGHT_MAP`] has room for so many threads: of many threads,
+/// few are interrupted while they connect.
+#[must_use]
+pub const fn suspended_entries(threads: u32) -> u32 {
+    const ENOUGH: u32 = 1024;
+    match threads {
+        0..=ENOUGH => threads,
+        _ if threads / 4 < ENOUGH => ENOUGH,
+        _ => threads / 4,
+    }
+}
+
 /// Capacity of [`LINEAGE_MAP`] where it is used, in tasks.
 pub const LINEAGE_ENTRIES: u32 = 65_536;
 
@@ -49,8 +58,8 @@ pub struct Settings {
     pub failed: u32,
     /// Not 0: report only tasks in [`LINEAGE_MAP`], and let it grow with every fork.
     pub lineage: u32,
-    /// Whether and how the registers that a task saved are found, `REGISTERS_*`: so the arguments of a call whose entry was
-    /// not seen can still be read when it returns.
+    /// Whether and how the registers that a task saved are found, `REGISTERS_*`: so that the arguments of a
+    /// call whose entry was not seen can still be read when it returns.
     pub task_registers: u32,
     /// The agent is woken whenever this many bytes, a power of two, have been written into the
     /// ring buffer since the last time; below that, its own timer finds the records.
@@ -70,7 +79,7 @@ pub struct Settings {
     pub sockets: u32,
     /// Not 0: a call that leaves its attempt unsettled is not reported, as its outcome will be.
     pub settled_only: u32,
-    /// Which hooks tell of native calls: `NATIVE_*`.
+    /// Which hooks report native calls: `NATIVE_*`.
     pub native: u32,
     /// Not 0: the kernel may preempt programs, and then does not run them for whoever comes next on the
     /// same CPU.
@@ -113,25 +122,26 @@ pub const OUTCOMES_WITH_ERRNO: u32 = 2;
 pub struct IoUringLayout {
     /// `req` of `io_uring_submit_sqe`.
     pub submit_req: u32,
-    /// `opcode` of the same.
+    /// `opcode` of `io_uring_submit_sqe`.
     pub submit_opcode: u32,
-    /// `user_data` of the same.
+    /// `user_data` of `io_uring_submit_sqe`.
     pub submit_user_data: u32,
-    /// `req` of `io_uring_complete`; 0 where there is none (before 5.18), and `user_data` has to tell.
+    /// `req` of `io_uring_complete`; 0 where there is none (before 5.18), and requests are
+    /// told apart by `user_data`.
     pub complete_req: u32,
-    /// `user_data` of the same.
+    /// `user_data` of `io_uring_complete`.
     pub complete_user_data: u32,
-    /// `res` of the same.
+    /// `res` of `io_uring_complete`.
     pub complete_res: u32,
     /// `fd` of `io_uring_file_get`; 0 where it is not attached.
     pub file_get_fd: u32,
     /// `opcode` of `io_uring_req_failed`; 0 where it is not attached.
     pub failed_opcode: u32,
-    /// `user_data` of the same.
+    /// `user_data` of `io_uring_req_failed`.
     pub failed_user_data: u32,
-    /// `addr` of the same.
+    /// `addr` of `io_uring_req_failed`.
     pub failed_addr: u32,
-    /// `off` of the same, which is `addr2`.
+    /// `off` of `io_uring_req_failed`, which is `addr2`.
     pub failed_off: u32,
 }
 

@@ -1,4 +1,4 @@
-//! The socket behind a descriptor, and what it says of itself.
+//! The socket behind a descriptor: what it is, and its two ends.
 //!
 //! `task_struct.files` to `struct file` to `struct socket` to `struct sock`, at offsets that the
 //! agent has read from the running kernel's BTF ([`Settings::offsets`]). A copy costs 20 to 40 ns

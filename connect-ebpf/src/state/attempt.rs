@@ -279,8 +279,8 @@ pub(super) fn settled_unseen(sk: u64) {
 
 /// A call that is over notes what it has done about its attempt.
 ///
-/// In its entry, and in a function of its own: what the verifier does not know it does not tell apart
-/// in all that follows.
+/// In its entry, and in a function of its own: of what it does not know, the verifier follows one way in all
+/// that comes after, and not one for each value.
 #[inline(never)]
 pub(super) fn conclude(call: &mut Call) {
     words::set(&mut call.connect.unsettled, 0);

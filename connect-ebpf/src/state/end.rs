@@ -15,7 +15,7 @@ use crate::{
 ///
 /// A function of its own, as a call can be over in many places, some of them in loops: the verifier
 /// would follow every way through this together with every way through each of them. And everything
-/// stands in the call's entry: what the verifier does not know it does not tell apart.
+/// stands in the call's entry: of what it does not know, the verifier follows one way, and not one for each value.
 #[inline(never)]
 pub(super) fn end(call: &mut Call) {
     attempt::conclude(call);

@@ -4,7 +4,6 @@
 use core::mem::offset_of;
 
 use aya_ebpf::{macros::map, maps::HashMap};
-use connect_ebpf::settings::SUSPENDED_ENTRIES;
 
 use super::call::Call;
 use crate::fact::{
@@ -14,7 +13,7 @@ use crate::fact::{
 
 /// By thread and level.
 #[map]
-static SUSPENDED: HashMap<Key, Suspended> = HashMap::with_max_entries(SUSPENDED_ENTRIES, 0);
+static SUSPENDED: HashMap<Key, Suspended> = HashMap::with_max_entries(1, 0);
 
 /// How many calls of one thread can be suspended at the same time, each made by a handler that interrupts the
 /// one before. Deeper ones are lost, and counted.

@@ -12,7 +12,7 @@ use connect_ebpf::{
     settings::{
         INFLIGHT_MAP, LINEAGE_ENTRIES, LINEAGE_MAP, OUTCOMES_OFF, REQUESTS_BY_SOCKET_MAP,
         REQUESTS_ENTRIES, REQUESTS_MAP, SETTINGS_GLOBAL, SUSPENDED_MAP, Settings,
-        THREADS_PER_SUSPENDED,
+        suspended_entries,
     },
 };
 
@@ -30,7 +30,7 @@ pub(super) static OBJECT: &[u8] =
 /// The kernel refuses a map.
 pub(super) fn load(settings: &Settings, counts: &Counts, capacity: Capacity) -> Result<Ebpf> {
     let used = |is_used, entries| if is_used { entries } else { 1 };
-    let suspended = capacity.threads.div_ceil(THREADS_PER_SUSPENDED);
+    let suspended = suspended_entries(capacity.threads);
     let attempts = used(settings.outcomes != OUTCOMES_OFF, capacity.attempts);
     let identities = used(
         settings.outcomes != OUTCOMES_OFF && settings.sockets != 0,

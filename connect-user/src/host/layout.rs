@@ -109,7 +109,7 @@ fn offsets(types: &Types<'_>) -> Result<Offsets> {
             .offset(structure, field)
             .with_context(|| format!("the kernel's struct {structure} has no field {field}"))
     };
-    // What connect-ebpf/src/socket.rs copies as a whole.
+    // What connect-ebpf/src/fact/socket.rs copies as a whole.
     for (structure, field, expected) in [
         ("fdtable", "max_fds", 0),
         ("fdtable", "fd", 8),
@@ -124,7 +124,7 @@ fn offsets(types: &Types<'_>) -> Result<Offsets> {
         ("sock_common", "skc_dport", 12),
         ("sock_common", "skc_family", 16),
         ("inet_sock", "sk", 0),
-        // And what connect-ebpf/src/task.rs takes a task to begin with.
+        // And what connect-ebpf/src/fact/task.rs takes a task to begin with.
         ("task_struct", "thread_info", 0),
     ] {
         let found = at(structure, field)?;

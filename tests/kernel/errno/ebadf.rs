@@ -14,7 +14,8 @@ pub(super) const PROOFS: &[Proof] = &[
         "errno_ebadf_closed",
         "a socket that has been closed",
         closed,
-    ),
+    )
+    .brief(),
     Proof::new(
         "errno_ebadf_path_only",
         "a descriptor that was opened with `O_PATH`",

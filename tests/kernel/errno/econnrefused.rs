@@ -21,7 +21,8 @@ pub(super) const PROOFS: &[Proof] = &[
         "errno_econnrefused_tcp",
         "TCP: a port on which nobody listens",
         nobody_listens,
-    ),
+    )
+    .brief(),
     Proof::new(
         "errno_econnrefused_icmp_port_unreachable",
         "TCP: a router or firewall answers with ICMP port unreachable",

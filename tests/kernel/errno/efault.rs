@@ -6,10 +6,11 @@ use anyhow::Result;
 use libc::EFAULT;
 
 use crate::support::{
+    attempt::Attempt,
     conformance::Proof,
     memory::{Access, Pages, page_size},
     sockaddr::loopback,
-    stage::{Attempt, Stage},
+    stage::Stage,
     syscall::{register, udp},
 };
 
@@ -19,7 +20,8 @@ pub(super) const PROOFS: &[Proof] = &[
         "errno_efault_unmapped",
         "a page that is not mapped",
         unmapped,
-    ),
+    )
+    .brief(),
     Proof::new(
         "errno_efault_straddling",
         "an address that begins in a page and ends in one that is not mapped",

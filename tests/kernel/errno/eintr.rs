@@ -12,12 +12,13 @@ use libc::{EINTR, SA_RESTART, SIGUSR1};
 use rustix::process::{Signal, WaitOptions, getpid, kill_process, waitpid};
 
 use crate::support::{
+    attempt::{Attempt, Outcome},
     blocking::FullListener,
     child::{await_blocked, fork, succeed},
     conformance::Proof,
     option,
     signal::{count, handle, send, send_counted},
-    stage::{Attempt, Outcome, Stage},
+    stage::Stage,
     syscall::unix_stream,
     truth::Caller,
 };
@@ -28,13 +29,13 @@ pub(super) const PROOFS: &[Proof] = &[
         "unix, waiting for room in a backlog that one call has filled: a signal whose handler has \
          no `SA_RESTART`",
         without_sa_restart,
-    ),
+    ).brief(),
     Proof::new(
         "errno_eintr_with_sa_restart",
         "the same with `SA_RESTART`: the kernel enters the call again, and the application sees one \
          call",
         with_sa_restart,
-    ),
+    ).brief(),
     Proof::new(
         "errno_eintr_with_send_timeout",
         "the same with `SA_RESTART` and `SO_SNDTIMEO`, which rules a restart out",

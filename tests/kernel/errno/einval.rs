@@ -9,12 +9,13 @@ use anyhow::Result;
 use libc::{AF_INET6, AF_NETLINK, EINVAL, RTN_BLACKHOLE, SOCK_RAW, SOCK_STREAM};
 
 use crate::support::{
+    attempt::Attempt,
     conformance::Proof,
     network::{REFUSED, route_to_refusal},
     sockaddr::{
         Sockaddr, inet, inet6, loopback, netlink, unix_abstract, unix_exactly, unix_unnamed,
     },
-    stage::{Attempt, Stage},
+    stage::Stage,
     syscall::{bind, listen, register, socket, tcp, udp, unix_stream},
 };
 

@@ -5,10 +5,11 @@ use libc::EPERM;
 
 use super::{deaf, listener};
 use crate::support::{
+    attempt::Attempt,
     cgroup::Cgroup,
     conformance::Proof,
     seccomp,
-    stage::{Attempt, Stage},
+    stage::Stage,
     syscall::{tcp, udp},
 };
 

@@ -16,19 +16,20 @@ use super::{begin, conclude, listener, unanswered};
 use crate::{
     interrupted::peer::Deaf,
     support::{
+        attempt::{Attempt, Outcome, Settlement},
         case::Case,
         child::{await_blocked, fork, succeed},
         network::{SILENT, route_to_silence},
         option,
         sockaddr::{inet, loopback, unspec},
-        stage::{Attempt, Outcome, Settlement, Stage},
+        stage::Stage,
         syscall::{await_peer, tcp},
         truth::Caller,
     },
 };
 
 pub(crate) const CASES: &[Case] = &[
-    Case::outcomes("abandoned_by_close", by_close),
+    Case::outcomes("abandoned_by_close", by_close).brief(),
     Case::outcomes("abandoned_by_shutdown", by_shutdown),
     Case::outcomes("abandoned_by_dissolving", by_dissolving),
     Case::outcomes("abandoned_by_exit", by_exit),

@@ -10,12 +10,13 @@ use super::{listener, wait};
 use crate::{
     interrupted::peer::Deaf,
     support::{
+        attempt::Settlement,
         case::Case,
         child::{await_blocked, join},
         network::{SILENT, route_to_silence},
         option, signal,
         sockaddr::{Sockaddr, inet, loopback},
-        stage::{Settlement, Stage},
+        stage::Stage,
         syscall::tcp,
     },
 };

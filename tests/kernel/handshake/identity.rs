@@ -14,12 +14,13 @@ use super::{begin, conclude, listener, not_blocking, unanswered, wait};
 use crate::{
     interrupted::peer::Deaf,
     support::{
-        case::Case,
+        attempt::Settlement,
+        case::{Case, Seen},
         child::{fork, in_thread, succeed},
         network::{SILENT, route_to_silence},
         observation::{Event, Observation},
         sockaddr::{inet, loopback, unspec},
-        stage::{Settlement, Stage},
+        stage::Stage,
         truth::Caller,
     },
 };
@@ -30,10 +31,9 @@ pub(crate) const CASES: &[Case] = &[
     Case::outcomes("outcome_of_an_attempt_that_another_thread_ends", by_thread),
     Case::outcomes("outcome_of_an_attempt_that_a_child_ends", by_child),
     Case::outcomes("outcome_of_an_attempt_whose_thread_is_gone", by_dead_thread),
-    Case::new(
+    Case::of_seen(
         "polling_by_connect_is_the_same_attempt",
-        |case| {
-            let observation = case.run(&[])?;
+        |_, Seen { observation, .. }| {
             observation.assert_outcomes()?;
             // Three sockets, one attempt each, but for the last, which makes two.
             ensure!(

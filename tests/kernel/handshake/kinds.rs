@@ -10,11 +10,12 @@ use libc::{ECONNREFUSED, EINPROGRESS, IPPROTO_MPTCP, SOCK_NONBLOCK, SOCK_STREAM}
 
 use super::conclude;
 use crate::support::{
+    attempt::Settlement,
     case::Case,
     feature::MULTIPATH,
     network::{SILENT, route_to_silence},
     sockaddr::{inet, loopback},
-    stage::{Settlement, Stage},
+    stage::Stage,
     syscall::{bind, listen, socket},
 };
 

@@ -8,11 +8,12 @@ use rustix::process::{Resource, Rlimit, setrlimit};
 
 use super::{begin, conclude, listener};
 use crate::support::{
+    attempt::Settlement,
     case::Case,
     child::join,
     network::{SILENT, route_to_silence},
     sockaddr::{inet, loopback},
-    stage::{Settlement, Stage},
+    stage::Stage,
 };
 
 pub(crate) const CASES: &[Case] = &[

@@ -5,11 +5,12 @@ use libc::ECONNREFUSED;
 
 use super::{begin, conclude, listener};
 use crate::support::{
+    attempt::Settlement,
     case::Case,
     child::fork,
     network::{SILENT, route_to_silence},
     sockaddr::{inet, loopback},
-    stage::{Settlement, Stage},
+    stage::Stage,
     syscall::tcp,
     wait,
 };
@@ -113,6 +114,11 @@ fn one_of_each(stage: &Stage) -> Result<()> {
     let _left = begin(stage, &silent)?;
     // The child has it too.
     fork(|| {
+        // Nor does it keep open what the agent's test reads to its end.
+        // SAFETY: nothing in this process uses the descriptor again.
+        unsafe {
+            libc::close(2);
+        }
         wait::until_true("the end of the observation", || {
             Ok(!stage.directory().exists())
         })

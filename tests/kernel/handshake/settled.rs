@@ -10,7 +10,7 @@ use libc::{
 
 use super::{begin, conclude, listener, not_blocking};
 use crate::support::{
-    case::Case,
+    case::{Case, Seen},
     network::{NEAR, NEIGHBOUR, Neighbour, Router, SILENT, ethernet, route_to_silence},
     option,
     sockaddr::{Sockaddr, inet, inet6, loopback},
@@ -19,24 +19,29 @@ use crate::support::{
 };
 
 pub(crate) const CASES: &[Case] = &[
-    Case::outcomes("outcome_established_on_the_loopback", established),
-    Case::outcomes("outcome_refused_on_the_loopback", refused),
-    Case::outcomes("outcome_over_ipv6", ipv6),
-    Case::outcomes("outcome_established_by_a_neighbour", by_neighbour),
-    Case::outcomes("outcome_refused_by_a_neighbour", refused_by_neighbour),
-    Case::outcomes("outcome_timed_out_by_tries", tries),
-    Case::outcomes("outcome_timed_out_by_the_user", user_timeout),
+    Case::outcomes("outcome_established_on_the_loopback", established)
+        .also_by_functions()
+        .brief(),
+    Case::outcomes("outcome_refused_on_the_loopback", refused)
+        .also_by_functions()
+        .brief(),
+    Case::outcomes("outcome_over_ipv6", ipv6).also_by_functions(),
+    Case::outcomes("outcome_established_by_a_neighbour", by_neighbour).also_by_functions(),
+    Case::outcomes("outcome_refused_by_a_neighbour", refused_by_neighbour).also_by_functions(),
+    Case::outcomes("outcome_timed_out_by_tries", tries).also_by_functions(),
+    Case::outcomes("outcome_timed_out_by_the_user", user_timeout).also_by_functions(),
     Case::outcomes("outcome_host_unreachable_by_icmp", |stage| {
         complaint(stage, 1, EHOSTUNREACH)
-    }),
+    })
+    .also_by_functions(),
     Case::outcomes("outcome_net_unreachable_by_icmp", |stage| {
         complaint(stage, 0, ENETUNREACH)
-    }),
-    Case::outcomes("outcome_without_a_neighbour", no_neighbour),
-    Case::new(
+    })
+    .also_by_functions(),
+    Case::outcomes("outcome_without_a_neighbour", no_neighbour).also_by_functions(),
+    Case::of_seen(
         "settled_in_the_call_has_no_outcome",
-        |case| {
-            let observation = case.run(&[])?;
+        |_, Seen { observation, .. }| {
             observation.assert_outcomes()?;
             ensure!(observation.outcomes.is_empty(), "an outcome");
             for event in &observation.connects {
@@ -53,7 +58,8 @@ pub(crate) const CASES: &[Case] = &[
             Ok(())
         },
         in_the_call,
-    ),
+    )
+    .also_by_functions(),
 ];
 
 fn established(stage: &Stage) -> Result<()> {

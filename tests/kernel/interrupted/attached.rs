@@ -1,6 +1,6 @@
 //! Hooks that come while a call is under way, which a signal interrupts afterwards.
 
-use anyhow::{Context as _, Result, ensure};
+use anyhow::{Result, ensure};
 use libc::{EINTR, SA_RESTART, SIGUSR1, SIGUSR2};
 
 use super::{
@@ -10,9 +10,9 @@ use super::{
     verdict::Verdict,
 };
 use crate::support::{
-    agent::{Agent, Command, Guard},
     case::Case,
     hook::Hook,
+    observer::{Command, Observer},
     scratch::{Scratch, await_mark, mark},
     sockaddr::loopback,
     stage::Stage,
@@ -56,17 +56,14 @@ pub(super) fn assert_exact(case: &Case) -> Result<()> {
     for role in ROLES {
         let (scratch, hook) = (Scratch::new()?, Hook::new()?);
         std::fs::create_dir(scratch.file("unseen"))?;
-        let words = case.command(&scratch, role)?;
-        let (program, arguments) = words.split_first().context("no words")?;
-        let program = Guard::start(std::process::Command::new(program).args(arguments))?;
+        let program = case.start(&scratch, role)?;
         await_mark(scratch.path(), "blocked")?;
         let pid = program.pid()?.as_raw_nonzero().to_string();
-        let mut agent = Agent::start(&scratch, &Command::trace(&["--pid", &pid]))?;
+        let agent = Observer::start(&scratch, &Command::trace(&["--pid", &pid]))?;
         agent.ready()?;
         mark(scratch.path(), "ready")?;
         ensure!(program.end("the program")?.success(), "the program failed");
-        agent.interrupt()?;
-        let verdict = Verdict::new(agent.end()?, &scratch, &hook)?;
+        let verdict = Verdict::new(agent.interrupt()?, &hook)?;
         verdict.assert_exact_events()?;
     }
     Ok(())

@@ -18,9 +18,9 @@ use super::{
     verdict::Verdict,
 };
 use crate::support::{
-    agent::{Agent, Command, Guard},
     case::Case,
     hook::Hook,
+    observer::{Command, Observer},
     scratch::Scratch,
     sockaddr::loopback,
     stage::Stage,
@@ -176,14 +176,11 @@ pub(super) fn assert_traced(case: &Case) -> Result<()> {
         // Room for what others do on the host meanwhile.
         let options = [&["--ring-kib", "65536"], options].concat();
         let (scratch, hook) = (Scratch::new()?, Hook::new()?);
-        let mut agent = Agent::start(&scratch, &Command::trace(&options))?;
+        let agent = Observer::start(&scratch, &Command::trace(&options))?;
         agent.ready()?;
-        let words = case.command(&scratch, "")?;
-        let (program, arguments) = words.split_first().context("no words")?;
-        let program = Guard::start(std::process::Command::new(program).args(arguments))?;
+        let program = case.start(&scratch, "")?;
         ensure!(program.end("the program")?.success(), "the program failed");
-        agent.interrupt()?;
-        let mut verdict = Verdict::new(agent.end()?, &scratch, &hook)?;
+        let mut verdict = Verdict::new(agent.interrupt()?, &hook)?;
         let ours = |keys: &Map<String, Value>, truth: &[Call]| {
             let pid = keys.get("process.pid");
             truth.iter().any(|call| call.keys.get("process.pid") == pid)

@@ -16,7 +16,7 @@ use libc::{
 use super::{
     peer::{Deaf, Full, set_few_tries},
     signals::{Victim, act, count, during, fail, on_only_count},
-    truth::{ERESTARTSYS, Made, Scene, Target, now},
+    truth::{Made, Scene, Target, now},
 };
 use crate::support::{
     feature,
@@ -25,6 +25,7 @@ use crate::support::{
     sockaddr::loopback,
     stage::Stage,
     syscall::{tcp, udp},
+    truth::ERESTARTSYS,
     wait,
 };
 

@@ -1,13 +1,7 @@
 //! What the observed program knows of an interrupted call: every key of its event, and between
 //! which moments the kernel must have seen it begin and end.
 
-use std::{
-    fs::{self, File},
-    io::Write as _,
-    os::fd::{AsRawFd, RawFd},
-    sync::OnceLock,
-    time::{SystemTime, UNIX_EPOCH},
-};
+use std::{fs, os::fd::AsRawFd, sync::OnceLock};
 
 use anyhow::{Context as _, Result, ensure};
 use rustix::time::{ClockId, clock_gettime};
@@ -15,14 +9,12 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 use crate::support::{
+    attempt::Attempt,
     sockaddr::Sockaddr,
     stage::Stage,
-    syscall::{connect, register},
-    truth::{Call, Caller, FILE, errno_name},
+    syscall::connect,
+    truth::{Call, Caller, ERESTARTSYS, Window, errno_name, wall},
 };
-
-/// What the kernel itself says of a call that a signal interrupts.
-pub(super) const ERESTARTSYS: i32 = 512;
 
 /// `CLOCK_MONOTONIC` in ns: the clock of the kernel hooks.
 pub(super) fn now() -> u64 {
@@ -41,10 +33,8 @@ pub(super) struct Moment {
 
 impl Moment {
     pub(super) fn now() -> Self {
-        let wall = SystemTime::now().duration_since(UNIX_EPOCH);
-        let wall = wall.map_or(0, |since| since.as_nanos());
         Self {
-            wall: i64::try_from(wall).unwrap_or(0),
+            wall: wall(),
             monotonic: now(),
         }
     }
@@ -52,25 +42,16 @@ impl Moment {
 
 /// Whom a call is for.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Target<'a> {
-    fd: RawFd,
-    address: &'a Sockaddr,
-    /// Where the address is.
-    pointer: u64,
-}
+pub(super) struct Target<'a>(Attempt<'a>);
 
 impl<'a> Target<'a> {
     pub(super) fn new(socket: &impl AsRawFd, address: &'a Sockaddr) -> Self {
-        Self {
-            fd: socket.as_raw_fd(),
-            address,
-            pointer: address.bytes.as_ptr().expose_provenance() as u64,
-        }
+        Self(Attempt::new(socket, address))
     }
 
-    /// The same bytes, elsewhere in memory.
+    /// The address stands elsewhere in memory.
     pub(super) const fn at(self, pointer: u64) -> Self {
-        Self { pointer, ..self }
+        Self(self.0.at(pointer))
     }
 
     pub(super) fn make(&self) -> Made {
@@ -80,7 +61,7 @@ impl<'a> Target<'a> {
     /// Makes the call by other means: `call` takes its registers, and returns the errno.
     pub(super) fn make_by(&self, call: impl FnOnce(u64, u64, u64) -> i32) -> Made {
         let before = Moment::now();
-        let (fd, pointer, addrlen) = self.registers();
+        let (fd, pointer, addrlen) = self.0.registers();
         let errno = call(fd, pointer, addrlen);
         let after = Moment::now();
         self.made(&Caller::me(), before, after, errno)
@@ -96,29 +77,15 @@ impl<'a> Target<'a> {
         self.made(caller, before, Moment::now(), errno)
     }
 
-    const fn registers(&self) -> (u64, u64, u64) {
-        (register(self.fd), self.pointer, self.address.len() as u64)
-    }
-
     fn made(&self, caller: &Caller, before: Moment, after: Moment, errno: i32) -> Made {
-        let made = Made {
-            keys: self.address.shown.clone(),
+        Made {
+            keys: self.0.keys(caller, errno),
             before,
             after,
             entered: true,
             entered_by: after.monotonic,
             ended: (before.monotonic, after.monotonic),
-        };
-        made.with("event", "connect")
-            .with("process.pid", caller.pid)
-            .with("thread.id", caller.tid)
-            .with("process.comm", caller.comm.as_str())
-            .with("process.real_user.id", caller.uid)
-            .with("fd", self.fd)
-            .with("addrlen", self.address.len())
-            .with("address.source", "entry")
-            .with("via", "syscall")
-            .got(errno)
+        }
     }
 }
 
@@ -157,10 +124,6 @@ impl Made {
         let made = self.with("errno", errno);
         match errno {
             0 => made,
-            ERESTARTSYS => made.with("error.type", "ERESTARTSYS"),
-            513 => made.with("error.type", "ERESTARTNOINTR"),
-            514 => made.with("error.type", "ERESTARTNOHAND"),
-            516 => made.with("error.type", "ERESTART_RESTARTBLOCK"),
             _ => made.with("error.type", errno_name(errno)),
         }
     }
@@ -232,45 +195,24 @@ impl Made {
     }
 }
 
-/// A line of the truth, with what only these tests know.
-#[derive(Debug, Serialize, Deserialize)]
-pub(super) struct Line {
-    #[serde(flatten)]
-    pub(super) call: Call,
-    /// Absent for calls that other parts of the tests have written down.
-    pub(super) window: Option<Window>,
-}
-
-/// When the kernel must have seen a call begin and end, `CLOCK_MONOTONIC` in ns.
-#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
-pub(super) struct Window {
-    pub(super) entered: (u64, u64),
-    pub(super) ended: (u64, u64),
-}
-
 /// The observed program: one per process, usable from its signal handlers and its children.
 #[derive(Debug)]
 pub(super) struct Scene {
     pub(super) stage: Stage,
-    truth: File,
 }
 
 impl Scene {
     /// Before anything else.
     pub(super) fn begin(stage: &Stage) -> Result<&'static Self> {
         static SCENE: OnceLock<Scene> = OnceLock::new();
-        let truth = File::options().append(true).open(stage.file(FILE))?;
         let scene = Self {
             stage: Stage::stay(stage.directory(), &stage.role)?,
-            truth,
         };
         super::signals::prepare()?;
         Ok(SCENE.get_or_init(|| scene))
     }
 
-    /// Writes a call down, as [`Stage::record`] does.
-    ///
-    /// A handler may do this: what it has interrupted is a system call, which holds no lock.
+    /// Writes a call down, as [`Stage::tell`] does.
     pub(super) fn tell(&self, made: Made) -> Result<()> {
         let Made {
             keys,
@@ -280,25 +222,17 @@ impl Scene {
             entered_by,
             ended,
         } = made;
-        let line = Line {
-            call: Call {
-                keys,
-                before: before.wall,
-                after: after.wall,
-                took: after.monotonic - before.monotonic,
-                entered,
-            },
+        self.stage.tell(&Call {
+            keys,
+            before: before.wall,
+            after: after.wall,
+            took: after.monotonic - before.monotonic,
+            entered,
             window: entered.then_some(Window {
                 entered: (before.monotonic, entered_by),
                 ended,
             }),
-        };
-        let mut line = serde_json::to_vec(&line)?;
-        line.push(b'\n');
-        // One write, as lines of several processes must not mix.
-        let written = (&self.truth).write(&line)?;
-        ensure!(written == line.len(), "half a line of truth");
-        Ok(())
+        })
     }
 }
 

@@ -1,7 +1,7 @@
 //! A kernel that does not tell of signals: what becomes of an interrupted call is unknown, and the
 //! agent says so.
 
-use std::{env, fs, path::PathBuf, process::Command, thread};
+use std::{fs, thread};
 
 use anyhow::{Context as _, Result, anyhow, ensure};
 use libc::{EINTR, SA_RESTART, SIGKILL, SIGUSR1, SIGUSR2};
@@ -15,17 +15,18 @@ use super::{
     killed::never_return,
     peer::Full,
     signals::{child, during, on_only_count},
-    truth::{ERESTARTSYS, Moment, Scene, now},
+    truth::{Moment, Scene, now},
     verdict::Verdict,
 };
 use crate::support::{
-    agent::{self, Agent},
+    agent,
     case::Case,
     hook::Hook,
     namespace::unshare,
+    observer::{Command, Observer},
     scratch::Scratch,
     stage::Stage,
-    truth::Caller,
+    truth::{Caller, ERESTARTSYS},
 };
 
 /// Each return that the hook shows is an event.
@@ -114,11 +115,11 @@ fn hide_signals(scratch: &Scratch) -> Result<()> {
 }
 
 fn observe(case: &Case, scratch: &Scratch) -> Result<()> {
-    let command = agent::Command::run(&[], case.command(scratch, "")?);
+    let command = Command::run(&[], case.command(scratch, "")?);
     let hook = Hook::new()?;
-    let observation = Agent::start(scratch, &command)?.end()?;
-    Verdict::new(observation, scratch, &hook)?.assert_exact()?;
-    let stderr = scratch.text("stderr")?;
+    let observation = Observer::start(scratch, &command)?.end()?;
+    Verdict::new(observation.clone(), &hook)?.assert_exact()?;
+    let stderr = observation.stderr;
     ensure!(
         stderr
             .lines()
@@ -129,17 +130,12 @@ fn observe(case: &Case, scratch: &Scratch) -> Result<()> {
 }
 
 fn check() -> Result<()> {
-    let path = env::var_os("CONNECT_OBSERVER");
-    let path = path.map_or_else(
-        || env!("CARGO_BIN_EXE_connect-observer").into(),
-        PathBuf::from,
-    );
-    let output = Command::new(path).arg("check").output()?;
-    let page = String::from_utf8(output.stdout)?;
+    let ended = agent::run(["check"])?;
+    let page = ended.stdout;
     ensure!(
-        output.status.success(),
+        ended.status.success(),
         "check ended with {}:\n{page}",
-        output.status
+        ended.status
     );
     ensure!(
         page.contains("ERESTARTSYS"),

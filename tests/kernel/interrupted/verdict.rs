@@ -5,15 +5,14 @@ use std::collections::BTreeMap;
 use anyhow::{Context as _, Result, ensure};
 use serde_json::{Map, Value};
 
-use super::truth::{Line, Window};
 use crate::support::{
-    agent::{Agent, Command},
-    case::{Case, with_own},
-    compare,
+    case::{Case, Seen, with_own},
+    compare::{self, Missed},
     hook::{Hook, Returns},
     observation::{Event, Observation},
+    observer::{Command, Observer},
     scratch::Scratch,
-    truth::{Call, FILE},
+    truth::{Call, Window},
 };
 
 /// How many calls of one thread are kept, each of which has interrupted the one before.
@@ -27,13 +26,16 @@ pub(super) struct Verdict {
     /// Calls and events in the order in which they began. They end in another order: a handler's
     /// call ends before the one that it interrupts.
     pub(super) observation: Observation,
-    lines: Vec<Line>,
     returns: Returns,
 }
 
-/// Observes the program, and finds exactly its calls.
-pub(super) fn exact(case: &Case) -> Result<()> {
-    Verdict::of(case, "", &[])?.assert_exact()
+/// The events are exactly the program's calls.
+pub(super) fn exact(_: &Case, seen: Seen) -> Result<()> {
+    let Seen {
+        observation,
+        returns,
+    } = seen;
+    Verdict::with(observation, returns)?.assert_exact()
 }
 
 impl Verdict {
@@ -41,20 +43,16 @@ impl Verdict {
     pub(super) fn of(case: &Case, role: &str, options: &[&str]) -> Result<Self> {
         let (scratch, hook) = (Scratch::new()?, Hook::new()?);
         let command = Command::run(&with_own(options), case.command(&scratch, role)?);
-        let observation = Agent::start(&scratch, &command)?.end()?;
-        Self::new(observation, &scratch, &hook)
+        let observation = Observer::start(&scratch, &command)?.end()?;
+        Self::new(observation, &hook)
     }
 
     /// When the agent has ended.
-    pub(super) fn new(
-        mut observation: Observation,
-        scratch: &Scratch,
-        hook: &Hook,
-    ) -> Result<Self> {
-        let text = scratch.text(FILE)?;
-        let lines = text.lines().map(serde_json::from_str);
-        let mut lines: Vec<Line> = lines.collect::<Result<_, _>>()?;
-        lines.sort_by_key(|line| line.call.before);
+    pub(super) fn new(observation: Observation, hook: &Hook) -> Result<Self> {
+        Self::with(observation, hook.returns()?)
+    }
+
+    fn with(mut observation: Observation, returns: Returns) -> Result<Self> {
         observation.truth.sort_by_key(|call| call.before);
         let mut connects = Vec::new();
         for event in observation.connects {
@@ -64,8 +62,7 @@ impl Verdict {
         observation.connects = connects.into_iter().map(|(_, event)| event).collect();
         Ok(Self {
             observation,
-            lines,
-            returns: hook.returns()?,
+            returns,
         })
     }
 
@@ -75,7 +72,7 @@ impl Verdict {
         self.assert_every_return()
     }
 
-    /// The same, where the hook has shown more than the agent could see.
+    /// The events are exactly the calls. The hook has shown more than the agent could see.
     pub(super) fn assert_exact_events(&self) -> Result<()> {
         self.observation.assert_exact()?;
         self.assert_moments(|_| true)
@@ -93,14 +90,14 @@ impl Verdict {
         for events in threads.values_mut() {
             events.reverse();
         }
-        for Line { call, window } in self.lines.iter().filter(|line| asked(&line.call)) {
+        for call in self.observation.truth.iter().filter(|call| asked(call)) {
             let tid = call.keys.get("thread.id").and_then(Value::as_i64);
             let events = tid.and_then(|tid| threads.get_mut(&tid));
             let event = events.and_then(Vec::pop).context("no event")?;
             if let Some(Window {
                 entered: entry,
                 ended: end,
-            }) = *window
+            }) = call.window
             {
                 let entered = entered(event)?;
                 ensure!(
@@ -117,7 +114,8 @@ impl Verdict {
         Ok(())
     }
 
-    /// The same, but calls that are marked with [`LOST`] have no event, and each is counted.
+    /// The events are exactly the calls, but those that are marked with [`LOST`] have no event, and each
+    /// is counted.
     pub(super) fn assert_bounded(&self) -> Result<()> {
         let Observation {
             truth,
@@ -132,7 +130,7 @@ impl Verdict {
             "{} calls are too deep, and lost are {counted:?}",
             lost.len()
         );
-        compare::exact(kept, connects, 0)?;
+        compare::exact(kept, connects, &Missed::default())?;
         self.assert_moments(|call| !is_lost(call))?;
         self.assert_every_return()
     }

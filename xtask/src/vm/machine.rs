@@ -179,8 +179,9 @@ pub(super) const fn package(architecture: Architecture) -> Package {
 }
 
 fn qemu(kernel: &Kernel, initrd: &Path, console: &Path) -> Command {
-    let mut qemu = command(package(kernel.architecture).command);
-    qemu
+    // What runs on the host meanwhile comes first: it mostly waits, and an emulated machine never does.
+    let mut qemu = command("nice");
+    qemu.args(["-n", "5", package(kernel.architecture).command])
         // Both processors in one thread: with one each, a kernel that changes its own code, as it
         // does whenever a tracepoint is attached, sometimes waits for the other for ever.
         .args(["-accel", "tcg,thread=single", "-smp", "2"])

@@ -1,8 +1,13 @@
-//! Check format, lints and documentation.
+//! Check format, lints, documentation and the shape of the house.
+
+mod circles;
+mod imports;
+mod length;
+mod modules;
 
 use std::env::consts::ARCH;
 
-use anyhow::Result;
+use anyhow::{Result, ensure};
 
 use crate::{
     setup,
@@ -13,8 +18,65 @@ use crate::{
     },
 };
 
-// All with `--release`, which shares the kernel object and the dependencies with `build`.
+/// Checks everything; an error if anything is wrong. What is wrong is said on standard error.
 pub(crate) fn run() -> Result<()> {
+    let faults = house()?;
+    code()?;
+    ensure!(
+        faults == 0,
+        "{faults} faults in the shape of the house: see above"
+    );
+    Ok(())
+}
+
+/// The folders of source whose files must not import each other in a circle.
+const HOUSES: [House; 3] = [
+    House {
+        source: "connect-ebpf/src",
+        library: "connect_ebpf",
+        is_product: true,
+    },
+    House {
+        source: "connect-user/src",
+        library: "connect_observer",
+        is_product: true,
+    },
+    House {
+        source: "xtask/src",
+        library: "xtask",
+        is_product: false,
+    },
+];
+
+struct House {
+    source: &'static str,
+    /// The name under which its binary knows its library.
+    library: &'static str,
+    /// Whether it is held to the length of files.
+    is_product: bool,
+}
+
+/// Looks for circles of imports, and for files that are too long. Says what it finds, and returns how
+/// much that is.
+fn house() -> Result<usize> {
+    say("looking for circles of imports and for long files");
+    let mut faults = Vec::new();
+    for house in &HOUSES {
+        let modules = modules::Modules::read(root(), house.source, house.library)?;
+        faults.extend(circles::find(&modules, &imports::of(&modules)));
+        if house.is_product {
+            faults.extend(length::too_long(&modules));
+        }
+    }
+    faults.extend(length::needless_exceptions(root()));
+    for fault in &faults {
+        say(fault);
+    }
+    Ok(faults.len())
+}
+
+// All with `--release`, which shares the kernel object and the dependencies with `build`.
+fn code() -> Result<()> {
     let tools = setup::ensure_tools()?;
 
     say("checking the format");

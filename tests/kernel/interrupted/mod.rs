@@ -28,8 +28,8 @@ use verdict::exact;
 use crate::support::{case::Case, feature::REGISTERS, stage::Stage};
 
 pub(crate) const CASES: &[Case] = &[
-    program("interrupted_without_restart_is_eintr", restart::without),
-    program("interrupted_with_restart_is_one_event", restart::with),
+    program("interrupted_without_restart_is_eintr", restart::without).also_by_functions(),
+    program("interrupted_with_restart_is_one_event", restart::with).also_by_functions(),
     program(
         "interrupted_with_restart_until_the_protocol_gives_up",
         restart::with_timeout_of_the_protocol,
@@ -57,7 +57,7 @@ pub(crate) const CASES: &[Case] = &[
     )
     .needs(&REGISTERS),
     program("timed_send_never_restarts", timed::never_restarts),
-    program("timed_send_killed_says_so", timed::killed),
+    program("timed_send_killed_says_so", timed::killed).also_by_functions(),
     program(
         "timed_send_not_killed_before_it_has_returned",
         timed::killed_later,
@@ -80,6 +80,7 @@ pub(crate) const CASES: &[Case] = &[
         killed::assert_one_cgroup,
         killed::by_signals,
     )
+    .also_by_functions()
     .alone(),
     program(
         "killed_by_another_thread_says_so",
@@ -115,13 +116,14 @@ pub(crate) const CASES: &[Case] = &[
     program(
         "interrupted_while_its_handler_is_interrupted",
         nested::interrupted_in_the_handler,
-    ),
+    )
+    .also_by_functions(),
     program("interrupted_by_two_signals_at_once", nested::two_at_once),
     program(
         "interrupted_by_a_handler_that_forks",
         nested::forked_in_the_handler,
     ),
-    program("interrupted_and_left_by_a_jump", left::by_jump),
+    program("interrupted_and_left_by_a_jump", left::by_jump).also_by_functions(),
     program(
         "interrupted_and_left_by_a_jump_from_an_alternate_stack",
         left::by_jump_from_an_alternate_stack,
@@ -190,7 +192,7 @@ pub(crate) const CASES: &[Case] = &[
     .needs(&REGISTERS),
 ];
 
-/// A test that observes the program, and finds exactly its calls.
+/// A test that finds exactly the program's calls.
 const fn program(name: &'static str, play: fn(&Stage) -> Result<()>) -> Case {
-    Case::new(name, exact, play)
+    Case::of_seen_by_both(name, exact, play)
 }

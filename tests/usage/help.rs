@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use crate::agent::run;
+use crate::support::agent::run;
 
 const EVERYWHERE: &[&str] = &["--help", "--log-level"];
 const OBSERVATION: &[&str] = &[
@@ -38,8 +38,8 @@ const EVENTS_ONLY: &[&str] = &["--color", "--count", "--explain", "--settled", "
 /// Runs, and returns what is said on standard output, and only there.
 #[track_caller]
 fn said(arguments: &[&str]) -> String {
-    let ended = run(arguments);
-    ended.assert_code(0);
+    let ended = run(arguments).unwrap();
+    assert_eq!(ended.code(), 0, "{arguments:?}: {}", ended.stderr);
     assert_eq!(ended.stderr, "", "{arguments:?}");
     ended.stdout
 }

@@ -18,10 +18,10 @@ use rustix::{
 };
 
 use crate::support::{
-    agent::{Agent, Command},
     case::Case,
     feature::PROGRAMS,
     namespace::{add_to_loopback, unshare},
+    observer::{Command, Observer},
     scratch::Scratch,
     stage::Stage,
     strace::{self, Calls},
@@ -73,7 +73,7 @@ const OUTPUT: &str = "strace-";
 fn same(case: &Case, at_least: usize) -> Result<()> {
     let scratch = Scratch::new()?;
     let command = case.command(&scratch, "")?;
-    let observation = Agent::start(&scratch, &Command::run(&[], command))?.end()?;
+    let observation = Observer::start(&scratch, &Command::run(&[], command))?.end()?;
     observation.assert_nothing_lost()?;
     let mut calls = Calls::new();
     for entry in fs::read_dir(scratch.path())? {
@@ -95,7 +95,7 @@ fn same(case: &Case, at_least: usize) -> Result<()> {
 fn apart(case: &Case) -> Result<()> {
     let scratch = Scratch::new()?;
     let command = case.command(&scratch, "alone")?;
-    let observation = Agent::start(&scratch, &Command::run(&[], command))?.end()?;
+    let observation = Observer::start(&scratch, &Command::run(&[], command))?.end()?;
     observation.assert_nothing_lost()?;
     let traced = case.start(&scratch, "strace")?;
     ensure!(
@@ -177,15 +177,15 @@ fn resolver(stage: &Stage) -> Result<()> {
 }
 
 fn python_sockets(stage: &Stage) -> Result<()> {
-    python(stage, include_str!("differential/sockets.py"))
+    python(stage, include_str!("sockets.py"))
 }
 
 fn python_threads(stage: &Stage) -> Result<()> {
-    python(stage, include_str!("differential/threads.py"))
+    python(stage, include_str!("threads.py"))
 }
 
 fn python_asyncio(stage: &Stage) -> Result<()> {
-    python(stage, include_str!("differential/coroutines.py"))
+    python(stage, include_str!("coroutines.py"))
 }
 
 fn python(stage: &Stage, script: &str) -> Result<()> {
@@ -199,7 +199,7 @@ fn python(stage: &Stage, script: &str) -> Result<()> {
 fn python_apart(stage: &Stage) -> Result<()> {
     serve(stage)?;
     std::env::set_current_dir(stage.directory())?;
-    let arguments = ["-I", "-c", include_str!("differential/sockets.py")];
+    let arguments = ["-I", "-c", include_str!("sockets.py")];
     let succeeded = match stage.role.as_str() {
         "strace" => under_strace(stage, 0, &PYTHON, &arguments)?,
         _ => Process::new(PYTHON.path()?)

@@ -1,7 +1,7 @@
 //! What cannot be meant is refused before anything is done: exit status 2, and the reason on
 //! standard error.
 
-use crate::agent::run;
+use crate::support::agent::run;
 
 /// What is typed, and what the answer must mention.
 const WRONG: &[(&[&str], &str)] = &[
@@ -85,7 +85,7 @@ const WRONG: &[(&[&str], &str)] = &[
 fn is_refused_with_its_reason() {
     let mut failures = Vec::new();
     for (arguments, mention) in WRONG {
-        let ended = run(*arguments);
+        let ended = run(*arguments).unwrap();
         let code = ended.code();
         let is_told = ended.stderr.contains(mention)
             && (arguments.is_empty() || ended.stderr.starts_with("error: "));

@@ -21,10 +21,11 @@ use libc::{EINPROGRESS, SO_ERROR, SOCK_NONBLOCK, SOCK_STREAM, SOL_SOCKET};
 use rustix::event::{PollFd, PollFlags, poll};
 
 use crate::support::{
+    attempt::Settlement,
     network::{SILENT, route_to_silence},
     option,
     sockaddr::{Sockaddr, inet, loopback},
-    stage::{Settlement, Stage},
+    stage::Stage,
     syscall::{listen, socket},
 };
 

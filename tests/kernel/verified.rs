@@ -1,0 +1,56 @@
+//! What it costs the kernel to load the programs: the instructions that its verifier looks at.
+
+use std::process::Stdio;
+
+use anyhow::{Result, ensure};
+
+use crate::support::{
+    agent::{self, Agent},
+    case::Case,
+    verified::instructions,
+};
+
+pub(crate) const CASES: &[Case] = &[Case::new(
+    "verified_instructions_stay_within_their_budget",
+    within_budget,
+    |_| Ok(()),
+)];
+
+/// The most instructions of all programs together. A kernel of another release counts otherwise, and
+/// there the numbers are only said.
+struct Budget {
+    /// What the kernel's release begins with.
+    release: &'static str,
+    /// Words of the agent, and the most for these.
+    most: [(&'static [&'static str], u64); 2],
+}
+
+const BUDGET: Budget = Budget {
+    release: "6.18.44",
+    most: [
+        (&["trace", "--output", "json"], TRACE),
+        (&["export", "--listen", "127.0.0.1:0"], EXPORT),
+    ],
+};
+const TRACE: u64 = 25_000;
+const EXPORT: u64 = 36_500;
+
+fn within_budget(_: &Case) -> Result<()> {
+    let kernel = rustix::system::uname();
+    let release = kernel.release().to_string_lossy();
+    for (words, most) in BUDGET.most {
+        let agent = Agent::start_to(&mut agent::command(words), Stdio::null())?;
+        agent.ready()?;
+        let counts = instructions(&agent);
+        agent.terminate()?;
+        let counts = counts?;
+        let total: u64 = counts.values().sum();
+        let [verb, ..] = words else { continue };
+        eprintln!("{verb}: {total} instructions verified on {release}, {most} allowed");
+        ensure!(
+            total <= most || !release.starts_with(BUDGET.release),
+            "{total} instructions are verified for {verb}, and {most} allowed: {counts:?}"
+        );
+    }
+    Ok(())
+}
