@@ -1,4 +1,4 @@
-//! Builds the kernel object, which `attach.rs` embeds.
+//! Builds the kernel object, which `attach/object.rs` embeds.
 
 use anyhow::Result;
 use aya_build::{Package, Toolchain, build_ebpf};

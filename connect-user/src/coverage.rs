@@ -58,14 +58,14 @@ impl Coverage {
             unknown: match &survey.outcomes {
                 Outcomes::WithErrno(_) | Outcomes::WithoutErrno(_) => format!(
                     "seen: {}, of TCP what becomes of the attempt",
-                    places(&hooks, Way::Attempt)
+                    points(&hooks, Way::Attempt)
                 )
                 .into(),
                 Outcomes::Off(why) => not_seen(why),
             },
             address: address(&hooks, functions),
             interruption: match survey.interruptions {
-                Some(true) => format!("seen: {}", places(&hooks, Way::Interruption)).into(),
+                Some(true) => format!("seen: {}", points(&hooks, Way::Interruption)).into(),
                 Some(false) => {
                     "not seen: no signal:signal_deliver or syscalls:sys_enter_rt_sigreturn, \
                      so an interrupted call ends as ERESTARTSYS"
@@ -76,7 +76,7 @@ impl Coverage {
             outcome: match &survey.outcomes {
                 Outcomes::WithErrno(_) => format!(
                     "seen: {}, for TCP and the subflows of MPTCP; SCTP and others have no such states",
-                    places(&hooks, Way::Attempt)
+                    points(&hooks, Way::Attempt)
                 )
                 .into(),
                 Outcomes::WithoutErrno(why) => format!(
@@ -111,15 +111,15 @@ impl Coverage {
     }
 }
 
-/// The places of the hooks that let us see this, in the order of attachment, each once.
-fn places<'a>(hooks: impl IntoIterator<Item = &'a &'a Hook>, way: Way) -> String {
-    let mut places: Vec<_> = hooks
+/// The points of the hooks that let us see this, in the order of attachment, each once.
+fn points<'a>(hooks: impl IntoIterator<Item = &'a &'a Hook>, way: Way) -> String {
+    let mut points: Vec<_> = hooks
         .into_iter()
         .filter(|hook| hook.sees.contains(&way))
-        .map(|hook| hook.place.to_string())
+        .map(|hook| hook.point.to_string())
         .collect();
-    places.dedup();
-    places.join(", ")
+    points.dedup();
+    points.join(", ")
 }
 
 fn not_seen(why: &str) -> Cow<'static, str> {
@@ -129,9 +129,9 @@ fn not_seen(why: &str) -> Cow<'static, str> {
 fn syscall(hooks: &[&Hook], means: Means) -> Cow<'static, str> {
     let (functions, tracepoints): (Vec<_>, Vec<_>) = hooks
         .iter()
-        .partition(|hook| hook.place.function().is_some());
+        .partition(|hook| hook.point.function().is_some());
     let [functions, tracepoints] =
-        [functions, tracepoints].map(|hooks| places(&hooks, Way::Syscall));
+        [functions, tracepoints].map(|hooks| points(&hooks, Way::Syscall));
     if means.hooks == Hooks::Function {
         return format!(
             "seen: {functions}; not what seccomp denies, nor a call that was under way at the start"
@@ -147,7 +147,7 @@ fn syscall(hooks: &[&Hook], means: Means) -> Cow<'static, str> {
 
 fn compat(hooks: &[&Hook], functions: &Functions) -> Cow<'static, str> {
     match functions {
-        Functions::Attached => format!("seen: {}", places(hooks, Way::Compat)).into(),
+        Functions::Attached => format!("seen: {}", points(hooks, Way::Compat)).into(),
         Functions::Unwanted => {
             "not seen: 32-bit system calls pass no tracepoint; of TCP, `unknown` tells what becomes of \
              the attempt"
@@ -169,7 +169,7 @@ fn io_uring(hooks: &[&Hook], survey: &Survey, means: Means) -> Cow<'static, str>
         return not_seen("--skip-io-uring");
     }
     // Attached ends first, and read beginnings first.
-    let mut seen = format!("seen: {}", places(hooks.iter().rev(), Way::IoUring));
+    let mut seen = format!("seen: {}", points(hooks.iter().rev(), Way::IoUring));
     if let IoUring::Plain(layout) = &survey.io_uring {
         if layout.failed_opcode == 0 {
             seen.push_str("; not what is refused before it is submitted");
@@ -184,7 +184,7 @@ fn io_uring(hooks: &[&Hook], survey: &Survey, means: Means) -> Cow<'static, str>
 fn address(hooks: &[&Hook], functions: &Functions) -> Cow<'static, str> {
     match functions {
         Functions::Attached => {
-            format!("seen: {}, the kernel's own copy", places(hooks, Way::Address)).into()
+            format!("seen: {}, the kernel's own copy", points(hooks, Way::Address)).into()
         }
         Functions::Unwanted => "not seen: the kernel's own copy: a thread that rewrites the address \
                                 during the call can have us tell another"

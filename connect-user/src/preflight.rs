@@ -1,6 +1,6 @@
 //! What the tool needs of kernel, privileges and mounts; what is missing; and what to do.
 
-use std::{fs, io};
+use std::io;
 
 use anyhow::{Result, bail};
 use aya::{
@@ -267,8 +267,8 @@ pub fn function_hooks(functions: &Functions) -> Requirement {
 fn btf() -> Requirement {
     const NAME: &str = "BTF";
     const PATH: &str = layout::VMLINUX;
-    match fs::File::open(PATH) {
-        Ok(_) => Requirement::ok(NAME, PATH),
+    match layout::require() {
+        Ok(()) => Requirement::ok(NAME, PATH),
         Err(error) => Requirement::limited(
             NAME,
             format!("{PATH}: {error}"),
@@ -320,15 +320,16 @@ fn tracefs_missing(detail: &str) -> Requirement {
 
 fn connect_tracepoints(tracefs: &Tracefs) -> Requirement {
     const NAME: &str = "tracefs";
-    let path = tracefs.id(EXIT_CONNECT);
-    match fs::read(&path) {
-        Ok(_) => Requirement::ok(NAME, tracefs.path().to_string_lossy()),
-        Err(error) if error.kind() == io::ErrorKind::PermissionDenied => Requirement::missing(
-            NAME,
-            format!("{}: {error}", path.display()),
-            "run as root, or with CAP_DAC_READ_SEARCH",
-        ),
-        Err(error) => Requirement::missing(
+    match tracefs.require(EXIT_CONNECT) {
+        Ok(()) => Requirement::ok(NAME, tracefs.path().to_string_lossy()),
+        Err((path, error)) if error.kind() == io::ErrorKind::PermissionDenied => {
+            Requirement::missing(
+                NAME,
+                format!("{}: {error}", path.display()),
+                "run as root, or with CAP_DAC_READ_SEARCH",
+            )
+        }
+        Err((path, error)) => Requirement::missing(
             NAME,
             format!("{}: {error}", path.display()),
             "boot a kernel with CONFIG_FTRACE_SYSCALLS",

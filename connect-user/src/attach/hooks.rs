@@ -13,7 +13,7 @@ use std::fmt;
 
 use crate::host::tracefs::Tracepoint;
 
-/// A program of the kernel object, and a place where it runs.
+/// A program of the kernel object, and the point in the kernel where it runs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Hook {
     /// What it is attached together with.
@@ -21,7 +21,7 @@ pub struct Hook {
     /// Name of the program in the kernel object.
     pub program: &'static str,
     /// Where it runs.
-    pub place: Place,
+    pub point: Point,
     /// What it lets us see.
     pub sees: &'static [Way],
     /// Of which records one is missing if the kernel does not run it.
@@ -74,9 +74,9 @@ impl Group {
     }
 }
 
-/// A place in the kernel.
+/// A point in the kernel.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Place {
+pub enum Point {
     /// A tracepoint, through perf.
     Plain(Tracepoint),
     /// A tracepoint, directly.
@@ -87,7 +87,7 @@ pub enum Place {
     Exit(&'static str),
 }
 
-impl Place {
+impl Point {
     /// Its name in metrics: the tracepoint's, or the function's behind `fentry:` or `fexit:`.
     #[must_use]
     pub fn name(self) -> String {
@@ -107,7 +107,7 @@ impl Place {
     }
 }
 
-impl fmt::Display for Place {
+impl fmt::Display for Point {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Plain(tracepoint) | Self::Raw(tracepoint) => tracepoint.fmt(f),
@@ -179,34 +179,34 @@ const RT_SIGRETURN_FUNCTION: &str = if cfg!(target_arch = "aarch64") {
 /// The table.
 #[rustfmt::skip]
 pub const HOOKS: &[Hook] = &[
-    row(Group::Signals, "signal_deliver", Place::Raw(SIGNAL_DELIVER), &[Way::Interruption], Records::No),
-    row(Group::SignalsPlain, "signal_deliver_plain", Place::Plain(SIGNAL_DELIVER), &[Way::Interruption], Records::No),
-    row(Group::HandlerReturns, "sys_enter_rt_sigreturn", Place::Plain(RT_SIGRETURN), &[Way::Interruption], Records::No),
+    row(Group::Signals, "signal_deliver", Point::Raw(SIGNAL_DELIVER), &[Way::Interruption], Records::No),
+    row(Group::SignalsPlain, "signal_deliver_plain", Point::Plain(SIGNAL_DELIVER), &[Way::Interruption], Records::No),
+    row(Group::HandlerReturns, "sys_enter_rt_sigreturn", Point::Plain(RT_SIGRETURN), &[Way::Interruption], Records::No),
 
-    row(Group::Attempts, "inet_sock_set_state_settle", Place::Raw(SET_STATE), &[Way::Attempt], Records::No),
-    row(Group::Attempts, "inet_sock_set_state_begin", Place::Raw(SET_STATE), &[Way::Attempt], Records::No),
-    row(Group::AttemptsPlain, "inet_sock_set_state_without_errno", Place::Plain(SET_STATE), &[Way::Attempt], Records::No),
+    row(Group::Attempts, "inet_sock_set_state_settle", Point::Raw(SET_STATE), &[Way::Attempt], Records::No),
+    row(Group::Attempts, "inet_sock_set_state_begin", Point::Raw(SET_STATE), &[Way::Attempt], Records::No),
+    row(Group::AttemptsPlain, "inet_sock_set_state_without_errno", Point::Plain(SET_STATE), &[Way::Attempt], Records::No),
 
-    row(Group::Lifetime, "sched_process_exit", Place::Raw(tracepoint("sched", "sched_process_exit")), &[], Records::No),
-    row(Group::Lifetime, "sched_process_exec", Place::Raw(tracepoint("sched", "sched_process_exec")), &[], Records::No),
-    row(Group::Lineage, "sched_process_fork", Place::Plain(FORK), &[], Records::No),
+    row(Group::Lifetime, "sched_process_exit", Point::Raw(tracepoint("sched", "sched_process_exit")), &[], Records::No),
+    row(Group::Lifetime, "sched_process_exec", Point::Raw(tracepoint("sched", "sched_process_exec")), &[], Records::No),
+    row(Group::Lineage, "sched_process_fork", Point::Plain(FORK), &[], Records::No),
 
-    row(Group::IoUring, "io_uring_req_failed", Place::Raw(REQ_FAILED), &[Way::IoUring], Records::Others),
-    row(Group::IoUring, "io_uring_complete", Place::Raw(COMPLETE), &[Way::IoUring], Records::Others),
-    row(Group::IoUringSubmit, "io_uring_submit", Place::Raw(SUBMIT_REQ), &[Way::IoUring], Records::Others),
-    row(Group::IoUringSubmitOld, "io_uring_submit", Place::Raw(SUBMIT_SQE), &[Way::IoUring], Records::Others),
-    row(Group::IoUringFailedPlain, "io_uring_req_failed_plain", Place::Plain(REQ_FAILED), &[Way::IoUring], Records::Others),
-    row(Group::IoUringFile, "io_uring_file_get", Place::Plain(FILE_GET), &[Way::IoUring], Records::Others),
-    row(Group::IoUringPlain, "io_uring_complete_plain", Place::Plain(COMPLETE), &[Way::IoUring], Records::Others),
-    row(Group::IoUringPlain, "io_uring_submit_plain", Place::Plain(SUBMIT_SQE), &[Way::IoUring], Records::Others),
+    row(Group::IoUring, "io_uring_req_failed", Point::Raw(REQ_FAILED), &[Way::IoUring], Records::Others),
+    row(Group::IoUring, "io_uring_complete", Point::Raw(COMPLETE), &[Way::IoUring], Records::Others),
+    row(Group::IoUringSubmit, "io_uring_submit", Point::Raw(SUBMIT_REQ), &[Way::IoUring], Records::Others),
+    row(Group::IoUringSubmitOld, "io_uring_submit", Point::Raw(SUBMIT_SQE), &[Way::IoUring], Records::Others),
+    row(Group::IoUringFailedPlain, "io_uring_req_failed_plain", Point::Plain(REQ_FAILED), &[Way::IoUring], Records::Others),
+    row(Group::IoUringFile, "io_uring_file_get", Point::Plain(FILE_GET), &[Way::IoUring], Records::Others),
+    row(Group::IoUringPlain, "io_uring_complete_plain", Point::Plain(COMPLETE), &[Way::IoUring], Records::Others),
+    row(Group::IoUringPlain, "io_uring_submit_plain", Point::Plain(SUBMIT_SQE), &[Way::IoUring], Records::Others),
 
-    row(Group::Functions, "sys_connect_file", Place::Entry("__sys_connect_file"), &[Way::Address], Records::No),
-    row(Group::Functions, "sys_rt_sigreturn", Place::Entry(RT_SIGRETURN_FUNCTION), &[Way::Interruption], Records::No),
-    row(Group::Functions, "sys_connect_entry", Place::Entry("__sys_connect"), &[Way::Syscall, Way::Compat], Records::No),
-    row(Group::Functions, "sys_connect_exit", Place::Exit("__sys_connect"), &[Way::Syscall, Way::Compat], Records::NativeInstead),
+    row(Group::Functions, "sys_connect_file", Point::Entry("__sys_connect_file"), &[Way::Address], Records::No),
+    row(Group::Functions, "sys_rt_sigreturn", Point::Entry(RT_SIGRETURN_FUNCTION), &[Way::Interruption], Records::No),
+    row(Group::Functions, "sys_connect_entry", Point::Entry("__sys_connect"), &[Way::Syscall, Way::Compat], Records::No),
+    row(Group::Functions, "sys_connect_exit", Point::Exit("__sys_connect"), &[Way::Syscall, Way::Compat], Records::NativeInstead),
 
-    row(Group::Syscall, "sys_enter_connect", Place::Plain(tracepoint("syscalls", "sys_enter_connect")), &[Way::Syscall], Records::No),
-    row(Group::Syscall, "sys_exit_connect", Place::Plain(EXIT_CONNECT), &[Way::Syscall], Records::Native),
+    row(Group::Syscall, "sys_enter_connect", Point::Plain(tracepoint("syscalls", "sys_enter_connect")), &[Way::Syscall], Records::No),
+    row(Group::Syscall, "sys_exit_connect", Point::Plain(EXIT_CONNECT), &[Way::Syscall], Records::Native),
 ];
 
 /// The hooks of a group, in the order of attachment.
@@ -219,7 +219,7 @@ pub fn of(group: Group) -> impl Iterator<Item = &'static Hook> {
 pub fn functions() -> Vec<&'static str> {
     let mut functions: Vec<_> = HOOKS
         .iter()
-        .filter_map(|hook| hook.place.function())
+        .filter_map(|hook| hook.point.function())
         .collect();
     functions.sort_unstable();
     functions.dedup();
@@ -229,14 +229,14 @@ pub fn functions() -> Vec<&'static str> {
 const fn row(
     group: Group,
     program: &'static str,
-    place: Place,
+    point: Point,
     sees: &'static [Way],
     records: Records,
 ) -> Hook {
     Hook {
         group,
         program,
-        place,
+        point,
         sees,
         records,
     }
@@ -260,15 +260,15 @@ mod tests {
     use super::super::object::OBJECT;
     use super::*;
 
-    /// The section in which aya-ebpf's macros put a program for this place. The kernel object is one for
+    /// The section in which aya-ebpf's macros put a program for this point. The kernel object is one for
     /// every processor, so a function has its name on x86-64 there.
-    fn section(place: Place) -> String {
+    fn section(point: Point) -> String {
         let function = |name: &str| name.replace("__arm64_sys_", "__do_sys_");
-        match place {
-            Place::Plain(Tracepoint { category, name }) => format!("tracepoint/{category}/{name}"),
-            Place::Raw(tracepoint) => format!("raw_tp/{}", tracepoint.name),
-            Place::Entry(name) => format!("fentry/{}", function(name)),
-            Place::Exit(name) => format!("fexit/{}", function(name)),
+        match point {
+            Point::Plain(Tracepoint { category, name }) => format!("tracepoint/{category}/{name}"),
+            Point::Raw(tracepoint) => format!("raw_tp/{}", tracepoint.name),
+            Point::Entry(name) => format!("fentry/{}", function(name)),
+            Point::Exit(name) => format!("fexit/{}", function(name)),
         }
     }
 
@@ -299,7 +299,7 @@ mod tests {
         for (program, section) in &programs {
             let mut rows = HOOKS.iter().filter(|hook| hook.program == *program);
             assert!(
-                rows.any(|hook| self::section(hook.place) == *section),
+                rows.any(|hook| self::section(hook.point) == *section),
                 "{program} in section {section}"
             );
         }
@@ -311,7 +311,7 @@ mod tests {
         for hook in HOOKS {
             let found = programs.iter().find(|(program, _)| program == hook.program);
             let (_, section) = found.expect(hook.program);
-            let expected = self::section(hook.place);
+            let expected = self::section(hook.point);
             assert_eq!(kind(section), kind(&expected), "{}", hook.program);
         }
     }

@@ -15,7 +15,7 @@ use aya::{
     },
 };
 
-use super::hooks::{self, Group, HOOKS, Hook, Place, Records};
+use super::hooks::{self, Group, HOOKS, Hook, Point, Records};
 
 /// Hooks that are in place. Dropping them detaches them.
 #[derive(Default)]
@@ -67,7 +67,7 @@ impl Links {
         Ok(watched)
     }
 
-    /// Every place of the table, once, with the descriptors of its programs where it is hooked into.
+    /// Every point of the table, once, with the descriptors of its programs where it is hooked into.
     ///
     /// # Errors
     ///
@@ -75,7 +75,7 @@ impl Links {
     pub fn states(&self, object: &mut Ebpf) -> Result<Vec<HookState>> {
         let mut states: Vec<HookState> = Vec::new();
         for hook in HOOKS {
-            let name = hook.place.name();
+            let name = hook.point.name();
             let programs = if self.hooks.contains(hook) {
                 vec![descriptor(object, hook)?]
             } else {
@@ -117,12 +117,12 @@ pub struct Watched {
     pub others: Vec<OwnedFd>,
 }
 
-/// A place in the kernel, and what runs there.
+/// A point in the kernel, and what runs there.
 #[derive(Debug)]
 pub struct HookState {
-    /// [`Place::name`].
+    /// [`Point::name`].
     pub name: String,
-    /// The programs, if the place is hooked into.
+    /// The programs, if the point is hooked into.
     pub programs: Vec<OwnedFd>,
 }
 
@@ -138,31 +138,31 @@ enum Link {
 fn put_in_place(hook: Hook, object: &mut Ebpf, btf: Option<&Btf>) -> Result<Link> {
     let refused = |error| refused(error, hook.program);
     let attached = |error: ProgramError| {
-        let place = hook.place.name();
-        anyhow!(error).context(format!("cannot attach to {place}"))
+        let point = hook.point.name();
+        anyhow!(error).context(format!("cannot attach to {point}"))
     };
     let program = program(object, hook.program)?;
-    Ok(match hook.place {
-        Place::Plain(tracepoint) => {
+    Ok(match hook.point {
+        Point::Plain(tracepoint) => {
             let loaded: &mut TracePoint = program.try_into()?;
             loaded.load().map_err(refused)?;
             let link = loaded.attach(tracepoint.category, tracepoint.name);
             Link::Plain(loaded.take_link(link.map_err(attached)?)?)
         }
-        Place::Raw(tracepoint) => {
+        Point::Raw(tracepoint) => {
             let loaded: &mut RawTracePoint = program.try_into()?;
             loaded.load().map_err(refused)?;
             let link = loaded.attach(tracepoint.name).map_err(attached)?;
             Link::Raw(loaded.take_link(link)?)
         }
-        Place::Entry(function) => {
+        Point::Entry(function) => {
             let loaded: &mut FEntry = program.try_into()?;
             let btf = btf.context("the kernel has no BTF")?;
             loaded.load(function, btf).map_err(refused)?;
             let link = loaded.attach().map_err(attached)?;
             Link::Entry(loaded.take_link(link)?)
         }
-        Place::Exit(function) => {
+        Point::Exit(function) => {
             let loaded: &mut FExit = program.try_into()?;
             let btf = btf.context("the kernel has no BTF")?;
             loaded.load(function, btf).map_err(refused)?;

@@ -35,7 +35,7 @@ use crate::{
 pub struct Attached {
     /// The hooks; dropping them detaches them.
     pub links: Links,
-    /// Each place of the table, and what runs there.
+    /// Each point of the table, and what runs there.
     pub hooks: Vec<HookState>,
     /// What has become of the hooks on the kernel's functions.
     pub functions: Functions,

@@ -1,6 +1,6 @@
 //! Where the running kernel's structures have their fields, as `/sys/kernel/btf/vmlinux` says.
 
-use std::{fs, path::Path};
+use std::{fs, io, path::Path};
 
 use anyhow::{Context as _, Result, anyhow, ensure};
 use connect_ebpf::settings::Offsets;
@@ -9,6 +9,15 @@ use super::btf::{Types, of_functions};
 
 /// Where the kernel has its own BTF.
 pub const VMLINUX: &str = "/sys/kernel/btf/vmlinux";
+
+/// Makes sure that the kernel has BTF, and lets us read it.
+///
+/// # Errors
+///
+/// It cannot be opened.
+pub fn require() -> io::Result<()> {
+    fs::File::open(VMLINUX).map(drop)
+}
 
 /// What the running kernel's BTF says.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -100,7 +109,7 @@ fn offsets(types: &Types<'_>) -> Result<Offsets> {
             .offset(structure, field)
             .with_context(|| format!("the kernel's struct {structure} has no field {field}"))
     };
-    // What connect-ebpf/src/socket.rs copies as a whole.
+    // What connect-ebpf/src/fact/socket.rs copies as a whole.
     for (structure, field, expected) in [
         ("fdtable", "max_fds", 0),
         ("fdtable", "fd", 8),
@@ -115,7 +124,7 @@ fn offsets(types: &Types<'_>) -> Result<Offsets> {
         ("sock_common", "skc_dport", 12),
         ("sock_common", "skc_family", 16),
         ("inet_sock", "sk", 0),
-        // And what connect-ebpf/src/task.rs takes a task to begin with.
+        // And what connect-ebpf/src/fact/task.rs takes a task to begin with.
         ("task_struct", "thread_info", 0),
     ] {
         let found = at(structure, field)?;

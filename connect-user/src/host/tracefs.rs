@@ -72,10 +72,17 @@ impl Tracefs {
         &self.0
     }
 
-    /// The file that a tracepoint has if the kernel has the tracepoint and lets us attach to it.
-    #[must_use]
-    pub fn id(&self, tracepoint: Tracepoint) -> PathBuf {
-        self.folder(tracepoint).join("id")
+    /// Makes sure that the kernel has a tracepoint and lets us attach to it.
+    ///
+    /// # Errors
+    ///
+    /// Its file cannot be read: which one, and why.
+    pub fn require(&self, tracepoint: Tracepoint) -> Result<(), (PathBuf, io::Error)> {
+        let path = self.id(tracepoint);
+        match fs::read(&path) {
+            Ok(_) => Ok(()),
+            Err(error) => Err((path, error)),
+        }
     }
 
     /// Whether the kernel has a tracepoint.
@@ -97,6 +104,10 @@ impl Tracefs {
         let text =
             fs::read_to_string(&path).with_context(|| format!("cannot read {}", path.display()))?;
         parse(&text, field).with_context(|| format!("tracepoint {tracepoint} has no field {field}"))
+    }
+
+    fn id(&self, tracepoint: Tracepoint) -> PathBuf {
+        self.folder(tracepoint).join("id")
     }
 
     fn folder(&self, Tracepoint { category, name }: Tracepoint) -> PathBuf {

@@ -96,7 +96,7 @@ async fn show(observation: &Observation, events: &Events) -> Result<ExitCode> {
     };
 
     let stop = stream
-        .watch(
+        .run(
             &mut log,
             &mut signals,
             command.as_mut(),

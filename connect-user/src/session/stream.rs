@@ -90,7 +90,7 @@ impl Stream {
     }
 
     /// Drains until there is a reason to stop.
-    pub(super) async fn watch(
+    pub(super) async fn run(
         &mut self,
         log: &mut KernelLog,
         signals: &mut Signals,
