@@ -41,7 +41,7 @@ pub(crate) fn run(args: &Args) -> Result<()> {
 fn document(ratios: &str, verified: &str) -> Result<String> {
     let mut page = String::from(
         "# What it costs\n\n\
-         Made by `cargo xtask cost --write-docs`; `cargo xtask cost` prints the table anew, of your machine.\n\n\
+         Made by `cargo xtask cost --write-docs`; `cargo xtask cost` prints both tables anew, of your machine.\n\n\
          Each figure is a ratio: the time of an operation with these hooks to the time without any, both \
          measured\nwithin a second, in a loop that does nothing else; of several rounds the median. \
          `empty hooks` are two BPF\nprograms on the tracepoints of connect(2) that do nothing: less cannot be \
@@ -59,7 +59,7 @@ fn document(ratios: &str, verified: &str) -> Result<String> {
          * `export` counts in the kernel, and makes no records.\n\n\
          ## To load the programs\n\n\
          Instructions that the kernel's verifier looks at when the agent starts, each as often as it is walked \
-         through;\nby program, of which the kernel keeps 15 characters of the name.\n\n{verified}"
+         through.\nOf a program's name the kernel keeps 15 characters; programs that share them are added up.\n\n{verified}"
     )?;
     Ok(page)
 }

@@ -57,7 +57,8 @@ enum Command {
     Vm(vm::Args),
     /// Run the conformance tests as root and write docs/conformance.md from what they find
     Conformance(conformance::Args),
-    /// Measure what the hooks cost: ratios of operations with and without them
+    /// Measure what the hooks cost: ratios of operations with and without them, and how many instructions
+    /// the kernel's verifier looks at to load them
     Cost(cost::Args),
     /// Check format, lints and documentation, also of the kernel object, and that files import each
     /// other in no circle
