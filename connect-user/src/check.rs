@@ -25,10 +25,11 @@ pub fn check() -> Result<ExitCode> {
     use std::fmt::Write as _;
 
     let mut requirements = requirements();
-    let tracefs = Tracefs::mounted();
+    // What `trace` sees when it has mounted tracefs is what is there now.
+    let tracefs = Tracefs::mounted().or_else(|| Tracefs::detached().ok());
     let survey = tracefs
         .as_ref()
-        .map_or_else(|| Survey::unknown("tracefs is not mounted now"), Survey::of);
+        .map_or_else(|| Survey::unknown("tracefs cannot be mounted"), Survey::of);
     let all_there = requirements
         .iter()
         .all(|requirement| requirement.verdict != Verdict::Missing);
@@ -36,7 +37,7 @@ pub fn check() -> Result<ExitCode> {
         _ if !all_there => Functions::Refused("something is missing anyway".to_owned()),
         Some(tracefs) => attach::try_functions(tracefs, &survey)
             .unwrap_or_else(|error| Functions::Refused(format!("{error:#}"))),
-        None => Functions::Refused("tracefs is not mounted now".to_owned()),
+        None => Functions::Refused("tracefs cannot be mounted".to_owned()),
     };
     requirements.push(function_hooks(&functions));
     let mut page = String::new();

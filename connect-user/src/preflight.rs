@@ -99,11 +99,16 @@ pub fn requirements() -> Vec<Requirement> {
     }
     found.push(match Tracefs::mounted() {
         Some(tracefs) => connect_tracepoints(&tracefs),
-        None if may_mount() => Requirement::ok(
-            "tracefs",
-            format!("not mounted; trace and run mount it on {MOUNT_POINT}"),
-        ),
-        None => tracefs_missing("not mounted, and CAP_SYS_ADMIN to mount it is missing"),
+        None if !may_mount() => {
+            tracefs_missing("not mounted, and CAP_SYS_ADMIN to mount it is missing")
+        }
+        None => match Tracefs::detached() {
+            Ok(tracefs) => Requirement {
+                detail: format!("not mounted; trace and run mount it on {MOUNT_POINT}"),
+                ..connect_tracepoints(&tracefs)
+            },
+            Err(error) => tracefs_missing(&format!("not mounted, and cannot be: {error}")),
+        },
     });
     found.extend([pid_namespace(), btf()]);
     found

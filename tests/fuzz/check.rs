@@ -45,19 +45,11 @@ fn filled<T: FromBytes>(bytes: &[u8]) -> T {
     T::read_from_bytes(&image).expect("the length is right")
 }
 
-fn header(kind: code::Kind, length: u32) -> Header {
-    Header {
-        kind: u16::from(kind.number()),
-        version: VERSION,
-        length,
-    }
-}
-
 /// But for the fields that decide whether it is one.
 fn as_connect(bytes: &[u8]) -> record::Connect {
     let record: record::Connect = filled(bytes);
     record::Connect {
-        header: header(code::Kind::Connect, 280),
+        header: Header::of::<record::Connect>(code::Kind::Connect),
         call: possible_call(record.call),
         killed: record.killed % 2,
         unsettled: record.unsettled % 2,
@@ -70,7 +62,7 @@ fn as_connect(bytes: &[u8]) -> record::Connect {
 fn as_outcome(bytes: &[u8]) -> record::Outcome {
     let record: record::Outcome = filled(bytes);
     record::Outcome {
-        header: header(code::Kind::Outcome, 256),
+        header: Header::of::<record::Outcome>(code::Kind::Outcome),
         call: possible_call(record.call),
         outcome: 1 + record.outcome % 3,
         transport: record.transport % 12,

@@ -4,7 +4,6 @@ use connect_ebpf::{
     code::{AddressSource, Kind, Settlement, Transport, Via},
     record::{
         ADDRESS_MAX, Call, Connect, Endpoints, Header, KNOWN_ARGUMENTS, KNOWN_ENTRY, Outcome,
-        VERSION,
     },
 };
 use zerocopy::IntoBytes as _;
@@ -12,9 +11,7 @@ use zerocopy::IntoBytes as _;
 use crate::records::Record;
 
 /// Length of a connect's record.
-pub(crate) const LENGTH: u32 = 280;
-/// Length of an outcome's record.
-pub(crate) const OUTCOME_LENGTH: u32 = 256;
+pub(crate) const LENGTH: u32 = Header::of::<Connect>(Kind::Connect).length;
 
 /// A connect to 127.0.0.1:443 that returned 0.
 pub(crate) fn connect() -> Connect {
@@ -23,11 +20,7 @@ pub(crate) fn connect() -> Connect {
         *to = from;
     }
     Connect {
-        header: Header {
-            kind: u16::from(Kind::Connect.number()),
-            version: VERSION,
-            length: LENGTH,
-        },
+        header: Header::of::<Connect>(Kind::Connect),
         call: Call {
             entered_ns: 1_234_567_890_123,
             cgroup_id: 42,
@@ -61,11 +54,7 @@ pub(crate) fn connect() -> Connect {
 pub(crate) fn outcome() -> Outcome {
     let Connect { call, .. } = connect();
     Outcome {
-        header: Header {
-            kind: u16::from(Kind::Outcome.number()),
-            version: VERSION,
-            length: OUTCOME_LENGTH,
-        },
+        header: Header::of::<Outcome>(Kind::Outcome),
         settled_ns: call.entered_ns + 23_456_789,
         call,
         ret: -115,

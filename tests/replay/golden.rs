@@ -132,7 +132,7 @@ fn compare(name: &str, events: &[Event]) {
     .collect();
     assert!(
         wrong.is_empty(),
-        "{}\nIf this is meant to be so: BLESS=1 cargo xtask test --fast golden, then look at git diff.",
+        "{}\nIf this is meant to be so: BLESS=1 cargo xtask test --fast, then look at git diff.",
         wrong.join("\n")
     );
 }

@@ -1,6 +1,6 @@
 //! Every way in which bytes are no record, and the reason that each is given.
 
-use connect_ebpf::record::{Call, Connect, Endpoints, Header, Outcome};
+use connect_ebpf::record::{Call, Connect, Endpoints, Header, Outcome, VERSION};
 use connect_observer::{
     clock::Clock,
     decode::{
@@ -123,19 +123,19 @@ fn kinds() -> Vec<Case> {
         (
             "the next version",
             under(Header {
-                version: 4,
+                version: VERSION + 1,
                 ..header
             }),
-            Version(4),
+            Version(VERSION + 1),
         ),
         (
             "the next version, of another kind and length",
             under(Header {
-                version: 4,
+                version: VERSION + 1,
                 kind: 9,
                 length: 9,
             }),
-            Version(4),
+            Version(VERSION + 1),
         ),
         (
             "the version in the other byte order",

@@ -56,7 +56,7 @@ fn every_record_is_one() {
         .collect();
     assert_eq!(
         missing, [""; 0],
-        "BLESS=1 cargo test -p connect-user --test replay writes them"
+        "BLESS=1 cargo xtask test --fast writes them"
     );
 }
 

@@ -13,7 +13,7 @@ pub const SUSPENDED_MAP: &str = "SUSPENDED";
 /// Name of the hash map of the tasks that [`Settings::lineage`] lets through.
 pub const LINEAGE_MAP: &str = "LINEAGE";
 
-/// Default size of the ring buffer, in bytes: 40,000 records.
+/// Default size of the ring buffer, in bytes: 29,000 records.
 pub const RING_BYTES: u32 = 8 << 20;
 /// Default capacity of [`INFLIGHT_MAP`], in threads.
 pub const INFLIGHT_ENTRIES: u32 = 32_768;

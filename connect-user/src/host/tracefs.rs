@@ -4,13 +4,17 @@
 
 use std::{
     fmt, fs, io,
+    os::fd::{AsFd as _, IntoRawFd as _},
     path::{Path, PathBuf},
 };
 
 use anyhow::{Context as _, Result};
 use rustix::{
     fs::statfs,
-    mount::{MountFlags, mount},
+    mount::{
+        FsMountFlags, FsOpenFlags, MountAttrFlags, MountFlags, fsconfig_create, fsmount, fsopen,
+        mount,
+    },
 };
 
 /// `TRACEFS_MAGIC` in the kernel's `include/uapi/linux/magic.h`.
@@ -52,6 +56,22 @@ impl Tracefs {
                 statfs(*path).is_ok_and(|found| u64::try_from(found.f_type) == Ok(TRACEFS_MAGIC))
             })
             .map(|path| Self(path.into()))
+    }
+
+    /// One that is mounted nowhere, for this process alone, until it ends: to look, and to change nothing on
+    /// the machine.
+    ///
+    /// # Errors
+    ///
+    /// As fsopen(2) and fsmount(2) have them.
+    pub fn detached() -> io::Result<Self> {
+        let context = fsopen("tracefs", FsOpenFlags::FSOPEN_CLOEXEC)?;
+        fsconfig_create(context.as_fd())?;
+        let flags = FsMountFlags::FSMOUNT_CLOEXEC;
+        let mount = fsmount(context.as_fd(), flags, MountAttrFlags::empty())?;
+        // Kept open: the path leads through it.
+        let mount = mount.into_raw_fd();
+        Ok(Self(format!("/proc/self/fd/{mount}").into()))
     }
 
     /// Mounts it on [`MOUNT_POINT`].
