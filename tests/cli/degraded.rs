@@ -1,4 +1,4 @@
-//! What is left where the kernel does not tell everything.
+//! What is left where the kernel does not show everything.
 
 use serde_json::Value;
 

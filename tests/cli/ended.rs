@@ -46,7 +46,7 @@ impl Ended {
         line
     }
 
-    /// The only line on standard error that tells of an error.
+    /// The only line on standard error that reports an error.
     #[track_caller]
     pub(crate) fn only_error(&self) -> &str {
         let mut errors = self.stderr.lines().filter(|line| is_error(line));

@@ -1,4 +1,4 @@
-//! What is missing is told exactly: one line, what it is and what to do, exit status 1, and
+//! What is missing is named exactly: one line, what it is and what to do, exit status 1, and
 //! nothing is started.
 
 use std::{
@@ -195,7 +195,7 @@ fn tracefs_is_mounted_where_it_may_be() {
     );
 }
 
-/// And `check` only tells that it would be.
+/// And `check` only prints that it would be.
 #[test]
 fn tracefs_is_not_mounted_by_check() {
     let mut command = agent(["check"]);

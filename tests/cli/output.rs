@@ -296,7 +296,7 @@ fn a_reader_who_does_not_read_does_not_keep_what_is_done() {
     assert_eq!(u64::try_from(rows), Ok(totals.events));
 }
 
-/// A pager that pauses, and goes on: the stream tells what was lost meanwhile.
+/// A pager that pauses, and goes on: the stream reports what was lost meanwhile.
 #[test]
 fn a_reader_who_comes_back_is_told_what_was_lost() {
     const MADE: u32 = 200_000;

@@ -1,4 +1,4 @@
-//! What ends `trace`, and that it ends in order: buffered records delivered, totals told, status 0.
+//! What ends `trace`, and that it ends in order: buffered records delivered, totals printed, status 0.
 
 use std::time::{Duration, Instant};
 
@@ -49,7 +49,7 @@ fn signals_end_it_in_order() {
     }
 }
 
-/// The last losses are told too, in the stream and in the totals.
+/// The last losses are reported too, in the stream and in the totals.
 #[test]
 fn a_signal_ends_it_with_the_last_losses() {
     const MADE: u32 = 10_000;
@@ -180,7 +180,7 @@ fn of_count_and_duration_the_first() {
     assert_delivered(&running.end().unwrap(), 2);
 }
 
-/// The stream tells its beginning, its end and its totals.
+/// The stream reports its beginning, its end and its totals.
 #[test]
 fn json_begins_and_ends_with_a_notice() {
     let mut traffic = Traffic::start();

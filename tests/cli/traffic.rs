@@ -1,4 +1,4 @@
-//! A process that connects when it is told to. Its id is known before, so the agent can be told to
+//! A process that connects when it is asked to. Its id is known before, so the agent can be told to
 //! look at nothing else, whatever the machine does meanwhile.
 
 use std::{

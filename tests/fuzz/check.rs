@@ -7,7 +7,7 @@ use std::fmt;
 
 use connect_ebpf::{
     code::{self, AddressSource, Settlement},
-    record::{self, ADDRESS_MAX, Endpoints, Header, KNOWN_ADDRLEN, KNOWN_ENTRY, KNOWN_FD, VERSION},
+    record::{self, ADDRESS_MAX, Endpoints, Header, KNOWN_ADDRLEN, KNOWN_ENTRY, KNOWN_FD},
 };
 use connect_observer::{
     clock::Clock,

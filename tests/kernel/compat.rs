@@ -178,7 +178,7 @@ fn unexplained(stage: &Stage) -> Result<()> {
     Ok(())
 }
 
-/// The same, also with signals, by a program whose handlers return by a system call that passes no hook.
+/// The same calls, also with signals, by a program whose handlers return by a system call that passes no hook.
 fn of_a_real_program(stage: &Stage) -> Result<()> {
     let listener = TcpListener::bind("127.0.0.1:0")?;
     let address = loopback(listener.local_addr()?.port());

@@ -85,7 +85,7 @@ pub(crate) fn assert_accounted(observation: &Observation, made: &str) -> Result<
         .collect::<Result<_>>()?;
     let total: u64 = made.values().sum();
     let (seen, lost) = (observation.connects.len() as u64, observation.lost());
-    // What may have been missed is told, also where it was not.
+    // What may have been missed is counted, also where it was not missed.
     ensure!(
         seen + lost == total || (may_miss() && seen + lost >= total),
         "{total} made, {seen} seen, {lost} lost: {:?}",
@@ -110,7 +110,7 @@ pub(crate) fn assert_accounted(observation: &Observation, made: &str) -> Result<
     Ok(())
 }
 
-/// The flood begins when it is told to.
+/// The flood begins when its test asks for it.
 fn dammed_flood(stage: &Stage) -> Result<()> {
     stage.mark("ready")?;
     stage.await_mark("go")?;

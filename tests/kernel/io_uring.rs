@@ -163,7 +163,7 @@ fn registered(stage: &Stage) -> Result<()> {
     Ok(())
 }
 
-/// Kernels differ in what a request on such a socket comes to; what is told must be that.
+/// Kernels differ in what a request on such a socket comes to; what is reported must be that.
 fn not_blocking(stage: &Stage) -> Result<()> {
     let not_blocking = || socket(libc::AF_INET, SOCK_STREAM | SOCK_NONBLOCK, 0);
     let mut ring = Ring::new()?;

@@ -17,7 +17,7 @@ pub(crate) const CASES: &[Case] = &[Case::new(
 )];
 
 /// The most instructions of all programs together. A kernel of another release counts otherwise, and
-/// there the numbers are only said.
+/// there the numbers are only printed.
 struct Budget {
     /// What the kernel's release begins with.
     release: &'static str,

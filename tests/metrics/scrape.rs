@@ -9,7 +9,7 @@ use crate::{
     support::agent::{self, Agent},
 };
 
-/// Where it listens unless told otherwise.
+/// Where it listens by default.
 pub(crate) const ADDRESS: &str = "127.0.0.1:9788";
 
 /// Starts `connect-observer export` for calls of this user, and waits until its hooks are live.

@@ -2,8 +2,8 @@
 //! calls pass no tracepoint.
 //!
 //! `program32 WAY FD ADDRESS FLAGS` makes one connect on a descriptor that it has inherited, to an address
-//! whose bytes are told as numbers with commas between them, by the system call of that name (`direct`) or by socketcall(2) (`socketcall`), and
-//! tells the errno. A handler of SIGUSR1 with these `sa_flags` tells `!` every time.
+//! whose bytes are given as numbers with commas between them, by the system call of that name (`direct`) or by socketcall(2) (`socketcall`), and
+//! prints the errno. A handler of SIGUSR1 with these `sa_flags` prints `!` every time.
 
 #![expect(
     unsafe_code,

@@ -77,7 +77,7 @@ pub(crate) fn succeed_all() -> Result<()> {
     }
 }
 
-/// What a child that has only its own stack is told, and what it tells.
+/// What a child that has only its own stack is given, and what it gives back.
 struct Told<'a> {
     attempt: &'a Attempt<'a>,
     outcome: Outcome,

@@ -15,7 +15,7 @@ use super::{
     truth::Call,
 };
 
-/// How many differences are told before the rest is only counted.
+/// How many differences are printed before the rest is only counted.
 const TOLD: usize = 20;
 /// The agent learns the distance of the two clocks by reading one after the other, and may be held
 /// up in between.
@@ -143,7 +143,7 @@ pub(crate) fn outcomes(
             None => bail!("no outcome is {}, of {events:?}", text(outcome)),
         }
     }
-    // An attempt is told of though the kernel has not run our hook on what would explain it.
+    // An attempt is reported though the kernel has not run our hook on what would explain it.
     let explained = |event: &&Event| event.0.get("via") != Some(&"unknown".into());
     match missed.checked_sub(events.len() as u64) {
         Some(left) if !events.iter().any(explained) => *missed = left,

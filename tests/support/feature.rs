@@ -1,7 +1,7 @@
 //! What not every machine can do that runs these tests, and which can: all of it, here, once.
 //!
 //! A test that needs something of this says so ([`Case::needs`](super::case::Case::needs)), and is
-//! left out where it is missing. On a distribution's own kernel, of which [`STOCK`] tells, nothing is
+//! left out where it is missing. On a distribution's own kernel, which sets [`STOCK`], nothing is
 //! missing that its version has: there the version alone decides, so that no test is left out on a
 //! kernel that is new enough for it.
 
@@ -66,7 +66,7 @@ pub(crate) static CHOSEN_ERRNO: Feature = Feature {
     needs: Needs::Linux((5, 18), "bpf_set_retval"),
     probe: || true,
 };
-/// Before, the kernel tells of no such request, only of its completion.
+/// Before, the kernel shows no such request, only its completion.
 pub(crate) static IO_URING_REFUSED: Feature = Feature {
     name: "connect by io_uring that is refused before it is submitted",
     needs: Needs::Linux((5, 19), "io_uring_req_failed"),

@@ -44,7 +44,7 @@ impl Pages {
         Self::map(count, 0, file.as_raw_fd())
     }
 
-    /// The same, where a pointer of 32 bits reaches.
+    /// Makes one where a pointer of 32 bits reaches.
     #[cfg(target_arch = "x86_64")]
     pub(crate) fn low(count: usize) -> Result<Self> {
         Self::map_at(0x4000_0000, count, libc::MAP_ANONYMOUS, -1)
@@ -85,7 +85,7 @@ impl Pages {
         self.put_bytes(offset, &address.bytes)
     }
 
-    /// The same for any bytes.
+    /// Puts any bytes there.
     pub(crate) fn put_bytes(&mut self, offset: usize, bytes: &[u8]) -> u64 {
         let end = offset + bytes.len();
         assert!(end <= self.count * page_size(), "does not fit");

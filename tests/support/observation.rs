@@ -164,7 +164,7 @@ impl Observation {
         self.check_attempts()
     }
 
-    /// The same, and the outcomes are exactly those that the program knows of.
+    /// The events are exactly the program's calls, and the outcomes exactly those that the program knows of.
     pub(crate) fn assert_outcomes(&self) -> Result<()> {
         self.assert_exact()?;
         compare::outcomes(&self.true_outcomes, &self.outcomes, &self.missed_outcomes)

@@ -145,7 +145,7 @@ pub(crate) fn connect(fd: RawFd, address: &Sockaddr) -> squeue::Entry {
     opcode::Connect::new(Fd(fd), address.bytes.as_ptr().cast(), length).build()
 }
 
-/// The same for a registered file.
+/// A connect of a registered file.
 pub(crate) fn connect_registered(index: u32, address: &Sockaddr) -> squeue::Entry {
     let length = u32::try_from(address.len()).unwrap_or(u32::MAX);
     opcode::Connect::new(Fixed(index), address.bytes.as_ptr().cast(), length).build()

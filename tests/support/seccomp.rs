@@ -29,7 +29,7 @@ pub(crate) fn answer_by_length(actions: &[(u32, u32)]) -> Result<()> {
     Ok(())
 }
 
-/// The same, with a descriptor that shows and answers what `SECCOMP_RET_USER_NOTIF` asks.
+/// Puts a filter in place, with a descriptor that shows and answers what `SECCOMP_RET_USER_NOTIF` asks.
 pub(crate) fn ask_by_length(actions: &[(u32, u32)]) -> Result<OwnedFd> {
     let flags = libc::SECCOMP_FILTER_FLAG_NEW_LISTENER;
     let fd = install(actions, SECCOMP_RET_ALLOW, flags)?;

@@ -47,7 +47,7 @@ the hook, as the kernel has restarted it, there is an \"and\".
 
 #[derive(clap::Args)]
 pub(crate) struct Args {
-    /// Only tell whether docs/conformance.md is what the tests find
+    /// Only check whether docs/conformance.md is what the tests find
     #[arg(long)]
     check: bool,
 }

@@ -165,7 +165,7 @@ fn build(run: &mut Run) -> Result<()> {
 }
 
 fn run_on_host(runs: Vec<Run>, tiers: &Tiers, filter: Option<&str>) -> Result<Sum> {
-    // All of the tests also tell whether the document that is made of them is up to date.
+    // A run of all tests also checks whether the document that is made of them is up to date.
     let results = (tiers.kernel && filter.is_none())
         .then(Results::new)
         .transpose()?;

@@ -92,7 +92,7 @@ pub(super) fn suspends(ret: i64) -> bool {
 fn is_interruption(ret: i64) -> bool {
     match -ret {
         ERESTARTSYS | ERESTARTNOINTR | ERESTARTNOHAND | ERESTART_RESTARTBLOCK => true,
-        // Whether the thread has left the system call, only its registers tell.
+        // Only its registers show whether the thread has left the system call.
         EINTR => setting!(task_registers) != REGISTERS_OFF,
         _ => false,
     }

@@ -140,7 +140,7 @@ fn polling(stage: &Stage) -> Result<()> {
     stage.expect(0, &socket, &address)?;
     stage.expect(EISCONN, &socket, &address)?;
 
-    // What the call is told is the end of the attempt; then a new one fails before it begins.
+    // What the call returns is the end of the attempt; then a new one fails before it begins.
     let refusing = loopback(10);
     let socket: TcpStream = begin(stage, &refusing)?;
     poll(&mut [PollFd::new(&socket, PollFlags::OUT)], None)?;

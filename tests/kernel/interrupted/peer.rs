@@ -27,7 +27,7 @@ impl Full {
         Self::told_to(&scene.stage, name)
     }
 
-    /// The same, but another stage writes down what it costs.
+    /// Makes one for which another stage writes down what it costs.
     pub(super) fn told_to(stage: &Stage, name: &str) -> Result<Self> {
         Ok(Self {
             listener: FullListener::new(stage, name)?,

@@ -208,7 +208,7 @@ pub(super) fn by_timer(stage: &Stage) -> Result<()> {
     Ok(())
 }
 
-/// The same without a restart: the program has to call again, and does.
+/// Without a restart: the program has to call again, and does.
 pub(super) fn by_timer_for_good(stage: &Stage) -> Result<()> {
     let scene = Scene::begin(stage)?;
     on_only_count(SIGALRM, 0)?;

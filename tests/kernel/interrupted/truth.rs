@@ -182,7 +182,7 @@ impl Made {
         Ok(self)
     }
 
-    /// Leaves it to another process to tell of this call.
+    /// Leaves it to another process to write this call down.
     pub(super) fn leave(&self, stage: &Stage, name: &str) -> Result<()> {
         let text = serde_json::to_vec(self)?;
         Ok(fs::write(stage.file(name), text)?)

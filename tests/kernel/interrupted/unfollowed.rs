@@ -1,5 +1,5 @@
-//! A kernel that does not tell of signals: what becomes of an interrupted call is unknown, and the
-//! agent says so.
+//! A kernel that does not show signals: what becomes of an interrupted call is unknown, and the agent
+//! reports that.
 
 use std::{fs, thread};
 

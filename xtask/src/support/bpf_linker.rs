@@ -62,7 +62,7 @@ fn compiler_llvm() -> Result<String> {
         .with_context(|| format!("{} does not tell its LLVM version", NIGHTLY.name()))
 }
 
-/// Whether this bpf-linker runs, with LLVM `wanted`. `bpf-linker --version` tells only its own
+/// Whether this bpf-linker runs, with LLVM `wanted`. `bpf-linker --version` prints only its own
 /// version; LLVM answers to an option of its own, before any file is opened: here one that cannot be.
 fn fits(file: &Path, wanted: &str) -> bool {
     let mut ask = command(file);

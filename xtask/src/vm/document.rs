@@ -1,4 +1,4 @@
-//! docs/kernels.md: what each kernel of the matrix can do, as the machines have told.
+//! docs/kernels.md: what each kernel of the matrix can do, as the machines have printed.
 
 use std::{collections::BTreeMap, fmt::Write as _, fs, io};
 
@@ -40,7 +40,7 @@ pub(super) fn write(runs: &[Report]) -> Result<()> {
     Ok(())
 }
 
-/// An error unless the document says of these kernels what they have told; which releases they are
+/// An error unless the document has of these kernels what they have printed; which releases they are
 /// does not count, as Debian mends them.
 pub(super) fn check(runs: &[Report]) -> Result<()> {
     let committed = match fs::read_to_string(root().join(DOCUMENT)) {
@@ -141,7 +141,7 @@ fn ways(report: &Report) -> Vec<(String, String)> {
 /// `BPF ring buffer          ok       allowed`
 fn requirements(report: &Report) -> Vec<(String, String)> {
     let lines = report.check.iter();
-    // An empty line is not told.
+    // An empty line is left out.
     let is_requirement = |line: &&String| !line.is_empty() && !line.starts_with("WAY INTO CONNECT");
     let rows = lines.take_while(is_requirement).skip(1);
     let rows = rows.filter_map(|line| {

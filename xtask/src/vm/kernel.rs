@@ -42,7 +42,7 @@ const fn series(name: &'static str, suite: &'static str, architecture: Architect
 pub(super) struct Kernel {
     pub(super) series: &'static str,
     pub(super) architecture: Architecture,
-    /// As uname(1) tells it.
+    /// As uname(1) prints it.
     pub(super) release: String,
     pub(super) image: PathBuf,
     /// The folder of this release's modules.

@@ -28,7 +28,7 @@ const BOOTS: u32 = 4;
 /// How long nothing may happen after that: a test that waits for something gives up earlier.
 const SILENCE: Duration = Duration::from_secs(900);
 
-/// What the machine has told.
+/// What the machine has printed.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(super) struct Report {
     pub(super) series: &'static str,

@@ -45,7 +45,7 @@ pub(crate) struct Args {
     #[arg(long, value_name = "SERIES", value_delimiter = ',', value_parser = series)]
     kernel: Vec<&'static Series>,
 
-    /// Write docs/kernels.md from what all kernels tell
+    /// Write docs/kernels.md from what all kernels print
     #[arg(long, conflicts_with = "kernel")]
     write_docs: bool,
 
