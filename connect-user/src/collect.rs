@@ -108,7 +108,7 @@ impl Collector {
     /// The counters cannot be read.
     pub fn losses(&mut self) -> Result<Vec<(Loss, u64)>> {
         let mut totals = Vec::with_capacity(Loss::ALL.len());
-        for loss in KernelLoss::ALL {
+        for &loss in KernelLoss::ALL {
             totals.push((Loss::Kernel(loss), sum(&self.losses, loss.index())?));
         }
         totals.push((Loss::HookMissed, self.missed.total()?));

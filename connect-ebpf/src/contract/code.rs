@@ -3,8 +3,6 @@
 //! One table per code gives number and name together. The kernel object writes numbers; the decoder, the
 //! table, the JSON and the metrics take number and name from here.
 
-use core::fmt;
-
 macro_rules! codes {
     (
         $(#[$about:meta])*
@@ -47,8 +45,8 @@ macro_rules! codes {
             }
         }
 
-        impl fmt::Display for $code {
-            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        impl core::fmt::Display for $code {
+            fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
                 f.pad(self.name())
             }
         }
@@ -61,6 +59,8 @@ macro_rules! codes {
         }
     };
 }
+
+pub(crate) use codes;
 
 codes! {
     /// What a record reports: [`crate::record::Header::kind`].

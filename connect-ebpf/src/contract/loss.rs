@@ -3,65 +3,40 @@
 //! Counted in a per-CPU array of `u64`, one element per [`KernelLoss`], which stays exact however
 //! full the ring buffer is.
 
+use crate::code::codes;
+
 /// Name of the per-CPU array map of counts, indexed by [`KernelLoss`].
 pub const LOSSES_MAP: &str = "LOSSES";
 
-/// A reason, and the index of its counter.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[repr(u32)]
-pub enum KernelLoss {
-    /// The ring buffer had no room: the agent was slower than the calls came. One per record.
-    RingFull = 0,
-    /// The table of calls under way had no room for another thread. One per call.
-    InflightFull = 1,
-    /// The table of observed tasks had no room, so a task of `run` was not followed. One per task:
-    /// how many calls it makes is not known.
-    LineageFull = 2,
-    /// The table of attempts under way had no room, so what becomes of one is not reported. One
-    /// per attempt; the call itself is reported.
-    AttemptsFull = 3,
-    /// The kernel did not run our hook when an attempt was settled, which shows when its socket
-    /// begins another. One per attempt.
-    OutcomeMissed = 4,
-    /// Signal handlers that connect had interrupted each other's calls deeper than is kept. One
-    /// per call.
-    NestingFull = 5,
-    /// The kernel did not show that a connect by io_uring was completed
-    /// (`IOSQE_CQE_SKIP_SUCCESS`), which shows when its request makes another. One per connect.
-    CompletionMissed = 6,
-    /// The kernel did not run our hook when a call returned, which shows when its thread makes another,
-    /// or ends. One per call.
-    ReturnMissed = 7,
+codes! {
+    /// A reason, the index of its counter, and its name in events and metrics.
+    pub enum KernelLoss {
+        /// The ring buffer had no room: the agent was slower than the calls came. One per record.
+        RingFull = 0, "ring_full";
+        /// The table of calls under way had no room for another thread. One per call.
+        InflightFull = 1, "inflight_full";
+        /// The table of observed tasks had no room, so a task of `run` was not followed. One per task:
+        /// how many calls it makes is not known.
+        LineageFull = 2, "lineage_full";
+        /// The table of attempts under way had no room, so what becomes of one is not reported. One
+        /// per attempt; the call itself is reported.
+        AttemptsFull = 3, "attempts_full";
+        /// The kernel did not run our hook when an attempt was settled, which shows when its socket
+        /// begins another. One per attempt.
+        OutcomeMissed = 4, "outcome_missed";
+        /// Signal handlers that connect had interrupted each other's calls deeper than is kept. One
+        /// per call.
+        NestingFull = 5, "nesting_full";
+        /// The kernel did not show that a connect by io_uring was completed
+        /// (`IOSQE_CQE_SKIP_SUCCESS`), which shows when its request makes another. One per connect.
+        CompletionMissed = 6, "completion_missed";
+        /// The kernel did not run our hook when a call returned, which shows when its thread makes another,
+        /// or ends. One per call.
+        ReturnMissed = 7, "return_missed";
+    }
 }
 
 impl KernelLoss {
-    /// Every reason, in the order of its index.
-    pub const ALL: [Self; 8] = [
-        Self::RingFull,
-        Self::InflightFull,
-        Self::LineageFull,
-        Self::AttemptsFull,
-        Self::OutcomeMissed,
-        Self::NestingFull,
-        Self::CompletionMissed,
-        Self::ReturnMissed,
-    ];
-
-    /// Name of the reason in events and metrics.
-    #[must_use]
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::RingFull => "ring_full",
-            Self::InflightFull => "inflight_full",
-            Self::LineageFull => "lineage_full",
-            Self::AttemptsFull => "attempts_full",
-            Self::OutcomeMissed => "outcome_missed",
-            Self::NestingFull => "nesting_full",
-            Self::CompletionMissed => "completion_missed",
-            Self::ReturnMissed => "return_missed",
-        }
-    }
-
     /// Index of its counter in [`LOSSES_MAP`].
     #[must_use]
     pub const fn index(self) -> u32 {
