@@ -12,34 +12,35 @@ use super::agent::Agent;
 
 /// By name of the program. An instruction counts as often as the verifier has walked through it.
 pub(crate) fn instructions(agent: &Agent) -> Result<BTreeMap<String, u64>> {
-    let names = loaded_programs()
-        .map(|program| {
-            let program = program?;
-            let name = program.name_as_str().context("a program without a name")?;
-            Ok((program.id().to_string(), name.to_owned()))
-        })
-        .collect::<Result<BTreeMap<_, _>>>()?;
-    let mut known = BTreeSet::new();
+    let ids = programs(agent)?;
     let mut counts = BTreeMap::new();
+    for program in loaded_programs() {
+        let program = program?;
+        if !ids.contains(&program.id()) {
+            continue;
+        }
+        let name = program.name_as_str().context("a program without a name")?;
+        let count = program
+            .verified_instruction_count()
+            .context("the kernel does not show how many instructions it has verified")?;
+        // The kernel cuts names, so that two may share one.
+        *counts.entry(name.to_owned()).or_default() += u64::from(count);
+    }
+    ensure!(!counts.is_empty(), "the agent has no program");
+    Ok(counts)
+}
+
+/// Ids of the agent's programs: those that it has descriptors of, or links to.
+fn programs(agent: &Agent) -> Result<BTreeSet<u32>> {
+    let mut ids = BTreeSet::new();
     for file in fs::read_dir(format!("/proc/{}/fdinfo", agent.pid()?.as_raw_nonzero()))? {
         // A descriptor may have been closed meanwhile.
         let Ok(info) = fs::read_to_string(file?.path()) else {
             continue;
         };
-        let value = |name: &str| {
-            let line = info.lines().find_map(|line| line.strip_prefix(name));
-            line.map(str::trim)
-        };
-        // A link to a program has its number too.
-        if let (Some(id), Some(_)) = (value("prog_id:"), value("prog_jited:")) {
-            let count = value("verified_insns:").context("the kernel does not tell")?;
-            let name = names.get(id).context("a program that is not loaded")?;
-            // It may have several descriptors; and the kernel cuts names.
-            if known.insert(id.to_owned()) {
-                *counts.entry(name.clone()).or_default() += count.parse::<u64>()?;
-            }
+        if let Some(id) = info.lines().find_map(|line| line.strip_prefix("prog_id:")) {
+            ids.insert(id.trim().parse()?);
         }
     }
-    ensure!(!counts.is_empty(), "the agent has no program");
-    Ok(counts)
+    Ok(ids)
 }

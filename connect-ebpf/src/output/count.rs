@@ -23,7 +23,7 @@ use connect_ebpf::{
     },
     family::{CLASS_UNKNOWN, class_of, coarse_class},
     histogram::{BOUNDS, BOUNDS_NS, Histogram},
-    record::{Call, Connect, KNOWN_ENTRY, Outcome},
+    record::{Call, Connect, KNOWN_ENTRY},
     uapi::errno::EINPROGRESS,
 };
 
@@ -58,35 +58,29 @@ pub(crate) fn connect(connect: &Connect) {
     }
 }
 
-/// Counts an attempt that has begun and will be settled.
+/// Counts an attempt that this call has begun, and that will be settled.
 #[inline(always)]
-pub(crate) fn begun(attempt: &Outcome) {
+pub(crate) fn begun(call: &Call, transport: u8) {
     if counting!(counters) != 0 {
-        count_begun(class(&attempt.call), attempt.transport, 1);
+        count_begun(class(call), transport, 1);
     }
 }
 
 /// Takes back that an attempt has begun, as it will not be counted as settled: nobody saw its end, or nobody
 /// wants to know.
 #[inline(always)]
-pub(crate) fn not_begun(attempt: &Outcome) {
+pub(crate) fn not_begun(call: &Call, transport: u8) {
     if counting!(counters) != 0 {
-        count_begun(class(&attempt.call), attempt.transport, u64::MAX);
+        count_begun(class(call), transport, u64::MAX);
     }
 }
 
-/// Counts what became of an attempt: why it failed, or 0, and how long it took from its call's entry to its
-/// settlement, in ns.
+/// Counts what became of an attempt, which this call has begun: why it failed, or 0, and how long it took from
+/// the call's entry to its settlement, in ns.
 #[inline(always)]
-pub(crate) fn outcome(attempt: &Outcome, settlement: u8, errno: u32, duration_ns: u64) {
+pub(crate) fn outcome(call: &Call, transport: u8, settlement: u8, errno: u32, duration_ns: u64) {
     if counting!(counters) != 0 {
-        count_outcome(
-            class(&attempt.call),
-            attempt.transport,
-            settlement,
-            errno,
-            duration_ns,
-        );
+        count_outcome(class(call), transport, settlement, errno, duration_ns);
     }
 }
 

@@ -26,7 +26,7 @@ use connect_ebpf::{
     attempt::{ATTEMPTS_ENTRIES, Attempt, Handover},
     code::{AddressSource, Kind, Settlement, Transport, Via},
     loss::KernelLoss,
-    record::{ADDRESS_MAX, Endpoints, Header, KNOWN_ENTRY, Outcome},
+    record::{ADDRESS_MAX, Call as Record, Connect, Endpoints, Header, KNOWN_ENTRY, Outcome},
     settings::OUTCOMES_OFF,
     uapi::{
         errno::{ECANCELED, EINPROGRESS, EINTR, ERESTARTSYS},
@@ -178,7 +178,7 @@ fn insert(sk: u64, attempt: &Attempt) -> bool {
         lose(KernelLoss::AttemptsFull);
         return false;
     }
-    count::begun(&attempt.outcome);
+    count::begun(&attempt.outcome.call, attempt.outcome.transport);
     true
 }
 
@@ -283,6 +283,7 @@ pub(super) fn settled_unseen(sk: u64) {
 /// that comes after, and not one for each value.
 #[inline(never)]
 pub(super) fn conclude(call: &mut Call) {
+    words::set(&mut call.settled_ns, 0);
     words::set(&mut call.connect.unsettled, 0);
     words::set(&mut call.connect.handshake_ns, 0);
     words::set(&mut call.connect.attempt_entered_ns, 0);
@@ -307,6 +308,7 @@ pub(super) fn conclude(call: &mut Call) {
     call.connect.attempt_tid = call.connect.call.tid;
     let settled = settled(sk, attempt);
     if let Some(settled) = settled {
+        call.settled_ns = settled.settled_ns;
         // SAFETY: both begin at a multiple of eight (`call.rs`).
         unsafe {
             words::copy(
@@ -348,28 +350,33 @@ pub(super) fn leave(call: &mut Call) {
     if sk == 0 {
         return;
     }
-    let Some(attempt) = under_way(sk) else {
-        return;
-    };
     if call.connect.unsettled != 0 {
-        if let Some(settled) = hand_over_to_settlement(sk, attempt, ret) {
+        if let Some(attempt) = under_way(sk)
+            && let Some(settled) = hand_over_to_settlement(sk, attempt, ret)
+        {
             report(sk, attempt, ret, settled);
         }
         return;
     }
+    // It is over with its call, whose record has all that is counted of it.
     let (settlement, errno) = if ret == 0 {
         (Settlement::Established, 0)
     } else {
         (Settlement::Failed, ret.unsigned_abs() as u32)
     };
-    let duration_ns = match settled(sk, attempt) {
-        Some(settled) => settled
-            .settled_ns
-            .wrapping_sub(call.connect.call.entered_ns),
-        None => call.connect.duration_ns,
+    let Connect {
+        call: record,
+        transport,
+        duration_ns,
+        ..
+    } = &call.connect;
+    let duration_ns = match call.settled_ns {
+        0 => *duration_ns,
+        settled_ns => settled_ns.wrapping_sub(record.entered_ns),
     };
-    count_settled(attempt, settlement.number(), errno, duration_ns);
-    remove(sk);
+    if remove(sk) {
+        count_settled(record, *transport, settlement.number(), errno, duration_ns);
+    }
 }
 
 /// A call is not reported, so neither is its attempt.
@@ -387,7 +394,7 @@ pub(super) fn forget_that_of(call: &mut Call) {
 #[inline(always)]
 fn forget(sk: u64, attempt: &Attempt) -> bool {
     // Before it is removed, and may be another's.
-    count::not_begun(&attempt.outcome);
+    count::not_begun(&attempt.outcome.call, attempt.outcome.transport);
     remove(sk)
 }
 
@@ -401,11 +408,11 @@ fn remove(sk: u64) -> bool {
 
 /// Counts an attempt that is settled, if its outcome is observed.
 #[inline(always)]
-fn count_settled(attempt: &Attempt, settlement: u8, errno: u32, duration_ns: u64) {
+fn count_settled(call: &Record, transport: u8, settlement: u8, errno: u32, duration_ns: u64) {
     if observed::outcome(settlement) {
-        count::outcome(&attempt.outcome, settlement, errno, duration_ns);
+        count::outcome(call, transport, settlement, errno, duration_ns);
     } else {
-        count::not_begun(&attempt.outcome);
+        count::not_begun(call, transport);
     }
 }
 
@@ -433,6 +440,10 @@ fn report(sk: u64, attempt: &Attempt, ret: i64, settled: &Handover) {
         });
     }
     let duration_ns = settled_ns.wrapping_sub(attempt.outcome.call.entered_ns);
-    count_settled(attempt, settlement, errno, duration_ns);
+    // Before it is removed, and may be another's.
+    let Outcome {
+        call, transport, ..
+    } = &attempt.outcome;
+    count_settled(call, *transport, settlement, errno, duration_ns);
     remove(sk);
 }

@@ -31,6 +31,9 @@ pub(crate) struct Call {
     pub(super) attempt_sk: u64,
     /// Not 0: the socket had begun to connect before.
     pub(super) begun: u64,
+    /// When the attempt was settled that this call has begun, `CLOCK_MONOTONIC` in ns; 0 where it was not while
+    /// the call went on.
+    pub(super) settled_ns: u64,
 }
 
 impl Call {
@@ -70,6 +73,7 @@ impl Call {
         inode: 0,
         attempt_sk: 0,
         begun: 0,
+        settled_ns: 0,
     };
 
     /// Begins anew. `known` are the `KNOWN_*` of the record.
