@@ -30,11 +30,11 @@ pub struct Collector {
 }
 
 impl Collector {
-    /// Must be made within a tokio runtime.
+    /// Must be made within a tokio runtime, and before the hooks observe.
     ///
     /// # Errors
     ///
-    /// The runtime cannot watch the ring buffer, or a counter cannot be read.
+    /// The runtime cannot watch the ring buffer.
     pub fn new(maps: RecordMaps, watched: Watched) -> Result<Self> {
         let RecordMaps {
             ring,
@@ -56,7 +56,7 @@ impl Collector {
             losses,
             attempts,
             handovers,
-            missed: Missed::new(returns, watched)?,
+            missed: Missed::new(returns, watched),
             reported: Vec::new(),
         })
     }
@@ -130,34 +130,34 @@ impl Collector {
 struct Missed {
     returns: PerCpuArray<MapData, u64>,
     watched: Watched,
-    /// Returns that one hook has reported before the other was in place.
-    unconfirmed: u64,
+    /// Runs that were missed before the hooks observed.
+    before: Runs,
     /// The highest total so far.
     highest: u64,
 }
 
 impl Missed {
-    fn new(returns: PerCpuArray<MapData, u64>, watched: Watched) -> Result<Self> {
-        let confirmed = sum(&returns, RETURNS_CONFIRMED)?;
-        let by_function = sum(&returns, RETURNS_BY_FUNCTION)?;
-        Ok(Self {
+    /// Must be made before the hooks observe.
+    fn new(returns: PerCpuArray<MapData, u64>, watched: Watched) -> Self {
+        Self {
+            before: Runs::missed(&watched),
             returns,
             watched,
-            unconfirmed: by_function.saturating_sub(confirmed),
             highest: 0,
-        })
+        }
     }
 
     /// How many there have been. It never falls.
     fn total(&mut self) -> Result<u64> {
         // In this order, a call that returns meanwhile looks recovered, and not lost.
-        let confirmed = sum(&self.returns, RETURNS_CONFIRMED)? + self.unconfirmed;
-        let runs = missed_runs(&self.watched.returns);
+        let confirmed = sum(&self.returns, RETURNS_CONFIRMED)?;
+        let runs = Runs::missed(&self.watched);
         let recovered = sum(&self.returns, RETURNS_BY_FUNCTION)?.saturating_sub(confirmed);
         // What the kernel object has found out by itself is no second loss.
         let known = sum(&self.returns, RETURNS_MISSED)?;
-        let total = runs.saturating_sub(recovered).saturating_sub(known)
-            + missed_runs(&self.watched.others);
+        let returns = runs.returns.saturating_sub(self.before.returns);
+        let others = runs.others.saturating_sub(self.before.others);
+        let total = returns.saturating_sub(recovered).saturating_sub(known) + others;
         self.highest = self.highest.max(total);
         Ok(self.highest)
     }
@@ -169,6 +169,21 @@ fn sum(counters: &PerCpuArray<MapData, u64>, index: u32) -> Result<u64> {
         .get(&index, 0)
         .context("cannot read the loss counters")?;
     Ok(counts.iter().sum())
+}
+
+/// Missed runs of [`Watched`].
+struct Runs {
+    returns: u64,
+    others: u64,
+}
+
+impl Runs {
+    fn missed(watched: &Watched) -> Self {
+        Self {
+            returns: missed_runs(&watched.returns),
+            others: missed_runs(&watched.others),
+        }
+    }
 }
 
 /// How often the kernel skipped programs (`recursion_misses` in their fdinfo, from kernel 5.12; for

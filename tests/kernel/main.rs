@@ -46,6 +46,7 @@ mod pointers;
 mod rewritten;
 mod seccomp;
 mod stalled_reader;
+mod switch;
 mod tcp;
 mod threads;
 mod udp;
@@ -100,6 +101,7 @@ const CASES: &[&[Case]] = &[
     pointers::CASES,
     seccomp::CASES,
     stalled_reader::CASES,
+    switch::CASES,
     tcp::CASES,
     threads::CASES,
     udp::CASES,

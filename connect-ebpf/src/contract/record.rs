@@ -68,8 +68,8 @@ wire! {
 
     /// A connect call: who made it, and with which arguments. The same in every record.
     pub struct Call {
-        /// When the call was entered, `CLOCK_MONOTONIC` in ns; when it returned, without
-        /// [`KNOWN_ENTRY`].
+        /// When the call was entered, `CLOCK_MONOTONIC` in ns; without [`KNOWN_ENTRY`], when its attempt
+        /// began, or else when it returned.
         pub entered_ns: u64,
         /// cgroup v2 id of the calling task (`bpf_get_current_cgroup_id`).
         pub cgroup_id: u64,

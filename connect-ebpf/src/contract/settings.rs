@@ -6,6 +6,10 @@
 /// Name of the global in the kernel object.
 pub const SETTINGS_GLOBAL: &str = "SETTINGS";
 
+/// Name of the array map whose one element is the switch that all hooks look at: not 0 from after the last
+/// hook is attached until before the first is detached.
+pub const SWITCH_MAP: &str = "SWITCH";
+
 /// Name of the hash map of threads that have connected, each with its current call.
 pub const INFLIGHT_MAP: &str = "INFLIGHT";
 /// Name of the hash map of calls that a signal suspends.

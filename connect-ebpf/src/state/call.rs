@@ -159,7 +159,10 @@ impl Call {
             *duration_ns = at_ns.wrapping_sub(call.entered_ns);
         } else {
             *duration_ns = 0;
-            call.entered_ns = at_ns;
+            // One that has begun an attempt has the time of that already, by which its outcome is known.
+            if self.attempt_sk == 0 {
+                call.entered_ns = at_ns;
+            }
         }
         self.connect.ret = ret;
         self.connect.killed = 0;

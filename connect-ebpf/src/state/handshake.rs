@@ -2,7 +2,7 @@
 
 use connect_ebpf::{code::Settlement, record::Endpoints};
 
-use super::{attempt, current, observed};
+use super::{attempt, current, observed, syscall};
 use crate::fact::task;
 
 /// Socket states (`include/net/tcp_states.h`).
@@ -36,8 +36,11 @@ impl Change {
 /// nobody that is seen.
 #[inline(always)]
 pub(crate) fn begin(sk: u64, endpoints: impl FnOnce() -> Endpoints) {
+    if !observed::is_on() {
+        return;
+    }
     let id = task::current();
-    if let Some(call) = current::call(id, || Some(sk)) {
+    if let Some(call) = current::call(id, || Some(sk)).or_else(|| syscall::call_under_way(id)) {
         attempt::begin(call, sk, task::now());
     } else if observed::owner(id) {
         let endpoints = endpoints();
@@ -56,6 +59,9 @@ pub(crate) fn settle(
     error: impl FnOnce() -> Option<u32>,
     endpoints: impl FnOnce(&mut Endpoints),
 ) {
+    if !observed::is_on() {
+        return;
+    }
     if change.old == TCP_ESTABLISHED {
         attempt::settled_unseen(sk);
     } else if change.may_settle() {

@@ -37,6 +37,7 @@ use super::{
     attempt,
     call::{Arguments, Call},
     end::end,
+    observed,
     suspended::{self, LEVELS, Suspended, for_each_level},
     thread::{self, CALLING, IDLE, LOST, Thread},
 };
@@ -226,6 +227,9 @@ pub(super) fn end_of_thread(tid: u32, thread: &mut Thread) {
 /// The current task gets a signal with this `sa_handler` and `sa_flags`.
 #[inline(always)]
 pub(crate) fn handler_begins(action: impl FnOnce() -> Option<(u64, u64)>) {
+    if !observed::is_on() {
+        return;
+    }
     let id = task::current();
     let Some(thread) = thread::entry(id.tid) else {
         return;
@@ -269,6 +273,9 @@ pub(crate) fn handler_begins(action: impl FnOnce() -> Option<(u64, u64)>) {
 /// `is_reported_again` says whether fentry will see it too.
 #[inline(always)]
 pub(crate) fn handler_returns(is_reported_again: bool) {
+    if !observed::is_on() {
+        return;
+    }
     let id = task::current();
     let Some(thread) = thread::entry(id.tid) else {
         return;

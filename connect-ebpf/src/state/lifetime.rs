@@ -9,7 +9,7 @@ use crate::fact::task;
 /// The current task starts another one: whether that one is to be followed.
 #[inline(always)]
 pub(crate) fn is_followed() -> bool {
-    observed::follows(task::current().tid)
+    observed::is_on() && observed::follows(task::current().tid)
 }
 
 /// Follows a task that an observed one has started.
@@ -21,6 +21,9 @@ pub(crate) fn follow(ctx: &impl EbpfContext, child: u32) {
 /// The current thread ends.
 #[inline(always)]
 pub(crate) fn exits() {
+    if !observed::is_on() {
+        return;
+    }
     let tid = task::current().tid;
     end(tid);
     observed::unfollow(tid);
@@ -30,6 +33,9 @@ pub(crate) fn exits() {
 /// then: its own old id is gone without an exit.
 #[inline(always)]
 pub(crate) fn execs(ctx: &impl EbpfContext, old_tid: u32) {
+    if !observed::is_on() {
+        return;
+    }
     // A handler that execs does not return to the call that it interrupted.
     end(old_tid);
     let tid = task::current().tid;

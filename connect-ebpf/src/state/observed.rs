@@ -1,7 +1,11 @@
-//! Whom and what to report. Every question is about a frozen setting first, so that a filter that
-//! is not used costs nothing.
+//! When, whom and what to report. Every question about a filter is about a frozen setting first, so that a
+//! filter that is not used costs nothing.
 
-use aya_ebpf::{EbpfContext, macros::map, maps::HashMap};
+use aya_ebpf::{
+    EbpfContext,
+    macros::map,
+    maps::{Array, HashMap},
+};
 use aya_log_ebpf::error;
 use connect_ebpf::{
     code::Settlement,
@@ -19,9 +23,24 @@ use crate::{
     output::loss::lose,
 };
 
+/// See [`is_on`].
+#[map]
+static SWITCH: Array<u32> = Array::with_max_entries(1, 0);
+
 /// Thread ids of the observed command and its descendants.
 #[map]
 static LINEAGE: HashMap<u32, u32> = HashMap::with_max_entries(LINEAGE_ENTRIES, 0);
+
+/// Whether all hooks are in place. They go live one after the other, and what some of them have seen and others
+/// have not would look lost, or unexplained. So each asks this first: what happens before the last one is
+/// attached, or after the first one is about to be detached, is not observed.
+#[inline(always)]
+pub(super) fn is_on() -> bool {
+    // SAFETY: the pointer is the map's own, and its element is never removed. Volatile, as the agent changes it.
+    SWITCH
+        .get_ptr(0)
+        .is_some_and(|switch| unsafe { switch.read_volatile() } != 0)
+}
 
 /// Whether calls of this task are reported.
 #[inline(always)]

@@ -131,6 +131,9 @@ pub(crate) fn descriptor_looked_up(request: u64) -> Option<i32> {
 /// A request is submitted, or refused before that; its completion follows.
 #[inline(always)]
 pub(crate) fn submit(key: Key, address: u64, passed: Passed) {
+    if !observed::is_on() {
+        return;
+    }
     let id = task::current();
     if !observed::owner(id) {
         return;
@@ -175,6 +178,9 @@ pub(crate) fn submit(key: Key, address: u64, passed: Passed) {
 /// A request is completed, with this result.
 #[inline(always)]
 pub(crate) fn complete(key: Key, result: impl FnOnce() -> i32) {
+    if !observed::is_on() {
+        return;
+    }
     let Some(request) = entry(key) else {
         return;
     };

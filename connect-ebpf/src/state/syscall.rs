@@ -12,13 +12,15 @@ use connect_ebpf::{
 
 use super::{
     attempt,
-    call::Arguments,
+    call::{Arguments, Call},
     end::end,
     interruption, observed,
     thread::{self, CALLING, ENTRY, IDLE, LOST, NOTHING, RETURN, Thread},
 };
 use crate::{
     fact::{
+        architecture::SYS_CONNECT,
+        registers::registers,
         setting::setting,
         socket,
         task::{self, TaskId},
@@ -32,6 +34,9 @@ const MAP_FULL: i32 = -7;
 /// The current task enters a call. `is_seen_again` says whether another hook will see this entry too.
 #[inline(always)]
 pub(crate) fn enter(id: TaskId, arguments: Arguments, via: Via, is_seen_again: bool) {
+    if !observed::is_on() {
+        return;
+    }
     let reported = if is_seen_again { ENTRY } else { NOTHING };
     let mut known = thread::entry(id.tid);
     // A call that is restarted is known already; it passed the filter when it was new.
@@ -86,6 +91,32 @@ fn begin(
     task::comm(&mut call.connect.call.comm);
     // Before the kernel does: another thread may close the descriptor any time.
     call.is_about(socket::of(arguments.fd));
+}
+
+/// The native call that the current task is in, though its entry was not seen, as that was before the hooks were
+/// live: it begins now, without the time of its entry.
+#[inline(always)]
+pub(super) fn call_under_way(id: TaskId) -> Option<&'static mut Call> {
+    let registers = registers()?;
+    if registers.system_call != SYS_CONNECT || task::is_compat() || !observed::task(id) {
+        return None;
+    }
+    let thread = match thread::entry(id.tid) {
+        Some(thread) => thread,
+        None => thread::new_entry(id.tid).ok()?,
+    };
+    thread.state = CALLING;
+    begin(
+        thread,
+        id,
+        Arguments::new(registers.arguments),
+        Via::Syscall,
+        KNOWN_ARGUMENTS,
+        AddressSource::Exit,
+    );
+    let call = &mut thread.call;
+    call.connect.call.entered_ns = task::now();
+    Some(call)
 }
 
 /// Whether fentry has nothing to do for this entry, as the tracepoint has reported it.
@@ -143,6 +174,9 @@ pub(crate) fn exit(
         via,
         is_seen_again,
     } = returns;
+    if !observed::is_on() {
+        return;
+    }
     let mut known = thread::entry(id.tid);
     let mut entry_was_seen = false;
     if let Some(thread) = &mut known {

@@ -15,7 +15,10 @@ use aya::{
     },
 };
 
-use super::hooks::{self, Group, HOOKS, Hook, Point, Records};
+use super::{
+    hooks::{self, Group, HOOKS, Hook, Point, Records},
+    maps::Switch,
+};
 
 /// Hooks that are in place. Dropping them detaches them.
 #[derive(Default)]
@@ -26,6 +29,8 @@ pub struct Links {
     others: Vec<Link>,
     /// What is in place.
     hooks: Vec<Hook>,
+    /// What they all look at, once it is on.
+    switch: Option<Switch>,
 }
 
 impl Links {
@@ -45,6 +50,17 @@ impl Links {
         };
         all.append(&mut links?);
         self.hooks.extend(hooks::of(group));
+        Ok(())
+    }
+
+    /// Has all of them observe from now on, until they are dropped.
+    ///
+    /// # Errors
+    ///
+    /// The kernel does not let the switch be set.
+    pub fn go_live(&mut self, mut switch: Switch) -> Result<()> {
+        switch.set(true)?;
+        self.switch = Some(switch);
         Ok(())
     }
 
@@ -91,9 +107,14 @@ impl Links {
 }
 
 impl Drop for Links {
-    /// What follows calls may go only when none begins any more. The kernel waits for every CPU at every hook
-    /// that goes; of several at once, it waits only once.
+    /// First, nothing is observed any more. Then what follows calls goes after what begins them. The kernel waits
+    /// for every CPU at every hook that goes; of several at once, it waits only once.
     fn drop(&mut self) {
+        if let Some(switch) = &mut self.switch
+            && let Err(error) = switch.set(false)
+        {
+            log::warn!("calls under way at the end may look lost: {error:#}");
+        }
         for links in [mem::take(&mut self.calls), mem::take(&mut self.others)] {
             thread::scope(|scope| {
                 for link in links {

@@ -8,7 +8,7 @@ use std::{
 use anyhow::{Context as _, Result, bail};
 use aya::{
     Ebpf,
-    maps::{HashMap, Map, MapData, PerCpuArray, PerCpuHashMap, RingBuf},
+    maps::{Array, HashMap, Map, MapData, PerCpuArray, PerCpuHashMap, RingBuf},
 };
 use connect_ebpf::{
     attempt::{ATTEMPTS_MAP, Attempt, HANDOVERS_MAP, Handover},
@@ -16,7 +16,7 @@ use connect_ebpf::{
     loss::{LOSSES_MAP, RETURNS_MAP},
     record::RECORDS_MAP,
     series::{SERIES_MAP, SERIES_OVERFLOW_MAP, Series},
-    settings::LINEAGE_MAP,
+    settings::{LINEAGE_MAP, SWITCH_MAP},
 };
 
 /// Records, losses, and attempts that are not settled.
@@ -137,6 +137,26 @@ impl Lineage {
 impl Debug for Lineage {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
         f.debug_struct("Lineage").finish_non_exhaustive()
+    }
+}
+
+/// The switch that all hooks look at.
+pub struct Switch(Array<MapData, u32>);
+
+impl Switch {
+    pub(super) fn take(object: &mut Ebpf) -> Result<Self> {
+        Ok(Self(Array::try_from(take(object, SWITCH_MAP)?)?))
+    }
+
+    /// Hooks observe from now on, or no more.
+    ///
+    /// # Errors
+    ///
+    /// The kernel does not let it be set.
+    pub fn set(&mut self, on: bool) -> Result<()> {
+        self.0
+            .set(0, &u32::from(on), 0)
+            .context("cannot set the switch of the hooks")
     }
 }
 

@@ -20,7 +20,7 @@ use self::{
     counts::Counts,
     hooks::Group,
     link::{HookState, Links, Watched},
-    maps::{CounterMaps, Lineage, RecordMaps, Ring, SeriesMaps},
+    maps::{CounterMaps, Lineage, RecordMaps, Ring, SeriesMaps, Switch},
     object::load,
     selection::{Functions, Selection},
     settings::settings,
@@ -31,10 +31,12 @@ use crate::{
     observation::{Capacity, Hooks, Means, Observation, Whom},
 };
 
-/// The kernel object with its hooks live, part by part: whoever needs a part takes it.
+/// The kernel object with its hooks attached, part by part: whoever needs a part takes it.
 pub struct Attached {
-    /// The hooks; dropping them detaches them.
+    /// The hooks; dropping them detaches them. They observe when they have got the switch.
     pub links: Links,
+    /// What all hooks look at.
+    pub switch: Switch,
     /// Each point of the table, and what runs there.
     pub hooks: Vec<HookState>,
     /// What has become of the hooks on the kernel's functions.
@@ -67,7 +69,7 @@ impl KernelLog {
     }
 }
 
-/// Loads and attaches. Returns when every hook is live. Metrics are served at `listening`, if they are.
+/// Loads and attaches. Returns when every hook is attached. Metrics are served at `listening`, if they are.
 ///
 /// # Errors
 ///
@@ -120,6 +122,7 @@ pub fn attach(
         counters: CounterMaps::take(&mut object)?,
         series: SeriesMaps::take(&mut object)?,
         lineage: Lineage::take(&mut object)?,
+        switch: Switch::take(&mut object)?,
         log: KernelLog(log),
     })
 }

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use anyhow::Result;
+use jiff::Timestamp;
 
 use crate::{
     attach::{self, Attached, KernelLog, link::Links, maps::Lineage, survey::Survey},
@@ -24,6 +25,8 @@ pub(super) struct Live {
     pub(super) lineage: Lineage,
     pub(super) collector: Collector,
     pub(super) coverage: Coverage,
+    /// Since when the hooks observe.
+    pub(super) since: Timestamp,
     /// Losses, for the metrics.
     pub(super) losses: LossCounts,
     pub(super) served: Option<Served>,
@@ -53,7 +56,7 @@ pub(super) fn listen(observation: &Observation) -> Result<Option<Bound>> {
 }
 
 impl Live {
-    /// Attaches the hooks, and serves the metrics where somebody listens.
+    /// Attaches the hooks, serves the metrics where somebody listens, and has the hooks observe.
     pub(super) fn begin(
         tracefs: &Tracefs,
         observation: &Observation,
@@ -62,7 +65,8 @@ impl Live {
         let survey = Survey::of(tracefs);
         let listening = bound.as_ref().map(Bound::address);
         let Attached {
-            links,
+            mut links,
+            switch,
             hooks,
             functions,
             records,
@@ -93,12 +97,16 @@ impl Live {
             }
             _ => None,
         };
+        // When everything that looks at it is there.
+        let since = Timestamp::now();
+        links.go_live(switch)?;
         Ok(Self {
             links,
             log,
             lineage,
             collector,
             coverage: Coverage::of(&survey, &functions, observation.means),
+            since,
             losses,
             served,
         })

@@ -25,6 +25,7 @@ use self::{
 };
 use crate::{
     command::{self, Observed},
+    event::Notice,
     notify::Notifier,
     observation::{Events, Observation, Whom},
     output::Output,
@@ -77,11 +78,16 @@ async fn show(observation: &Observation, events: &Events) -> Result<ExitCode> {
         mut lineage,
         collector,
         coverage,
+        since,
         losses,
         // Held to the end.
         served: _served,
     } = live;
-    let mut stream = Stream::begin(observation, events, output, collector, coverage, losses);
+    let start = Notice::Start {
+        timestamp: since,
+        coverage,
+    };
+    let mut stream = Stream::begin(observation, events, output, collector, start, losses);
     let mut command = match &observation.whom {
         Whom::Host => None,
         Whom::Command(words) => match Observed::start(words, &mut lineage) {

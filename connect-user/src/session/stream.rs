@@ -17,7 +17,6 @@ use crate::{
     clock::Clock,
     collect::Collector,
     command::Observed,
-    coverage::Coverage,
     decode::{self, Malformed, decode},
     event::{Event, Notice},
     loss::Loss,
@@ -68,7 +67,7 @@ impl Stream {
         events: &Events,
         output: Output,
         collector: Collector,
-        coverage: Coverage,
+        start: Notice,
         losses: LossCounts,
     ) -> Self {
         let mut stream = Self {
@@ -80,10 +79,7 @@ impl Stream {
             settled_only: events.settled_only(),
             failed_only: observation.filters.failed,
         };
-        stream.writer.insist(&Event::Notice(Notice::Start {
-            timestamp: Timestamp::now(),
-            coverage,
-        }));
+        stream.writer.insist(&Event::Notice(start));
         stream.writer.output().flush();
         stream.notifier.ready();
         stream
