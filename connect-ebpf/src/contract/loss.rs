@@ -13,7 +13,8 @@ codes! {
     pub enum KernelLoss {
         /// The ring buffer had no room: the agent was slower than the calls came. One per record.
         RingFull = 0, "ring_full";
-        /// The table of calls under way had no room for another thread. One per call.
+        /// The table of threads had no room for another one, or that of suspended calls for another call. One
+        /// per call.
         InflightFull = 1, "inflight_full";
         /// The table of observed tasks had no room, so a task of `run` was not followed. One per task:
         /// how many calls it makes is not known.
@@ -21,8 +22,8 @@ codes! {
         /// The table of attempts under way had no room, so what becomes of one is not reported. One
         /// per attempt; the call itself is reported.
         AttemptsFull = 3, "attempts_full";
-        /// The kernel did not run our hook when an attempt was settled, which shows when its socket
-        /// begins another. One per attempt.
+        /// The kernel did not run our hook when an attempt began or was settled, or refused to keep the settlement
+        /// in the middle of another insertion. One per attempt.
         OutcomeMissed = 4, "outcome_missed";
         /// Signal handlers that connect had interrupted each other's calls deeper than is kept. One
         /// per call.

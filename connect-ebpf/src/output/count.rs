@@ -69,9 +69,9 @@ pub(crate) fn begun(call: &Call, transport: u8) {
 /// Takes back that an attempt has begun, as it will not be counted as settled: nobody saw its end, or nobody
 /// wants to know.
 #[inline(always)]
-pub(crate) fn not_begun(call: &Call, transport: u8) {
+pub(crate) fn not_begun(class: u8, transport: u8) {
     if counting!(counters) != 0 {
-        count_begun(class(call), transport, u64::MAX);
+        count_begun(class, transport, u64::MAX);
     }
 }
 
@@ -166,7 +166,7 @@ fn count_failure(family: u8, transport: u8, via: u8, errno: u8) -> bool {
 
 /// Class of the family of the address passed.
 #[inline(always)]
-fn class(call: &Call) -> u8 {
+pub(crate) fn class(call: &Call) -> u8 {
     let [low, high, ..] = call.address;
     if call.address_len >= 2 {
         class_of(u16::from_ne_bytes([low, high]))

@@ -6,7 +6,8 @@
 //! Two parties work on it at the same time and without a lock: the call that returns and leaves it, and
 //! whoever settles it. What is in the table of attempts never changes, so both may read it. Each puts what it
 //! knows into the table of handovers under the address of the socket, on condition that nothing stands there
-//! (`BPF_NOEXIST`). Exactly one succeeds, and is done; the other finds what the first has left, and reports.
+//! (`BPF_NOEXIST`). Exactly one succeeds, and is done; the other finds what the first has left, and reports. Each
+//! handover has the time of its attempt's SYN, so one that was left behind is known for what it is.
 //!
 //! What this rests on, on every processor: the kernel inserts and looks for what stands there while it holds
 //! the lock of the key's bucket (`htab_map_update_elem` in `kernel/bpf/hashtab.c`), a spin lock, which is taken
@@ -192,14 +193,35 @@ fn under_way(sk: u64) -> Option<&'static Attempt> {
     Some(unsafe { &*attempt })
 }
 
-/// What has been handed over about an attempt.
+/// The attempt that a call has begun, if it is still followed: another call on the same socket may have begun the
+/// next one.
 #[inline(always)]
-fn handed_over(sk: u64, attempt: &Attempt) -> Option<&'static Handover> {
+fn begun_by(call: &Call, sk: u64) -> Option<&'static Attempt> {
+    let call = &call.connect.call;
+    begun_at(sk, call.entered_ns, call.tid)
+}
+
+/// The attempt of a socket, if a call of this thread has begun it that was entered then.
+#[inline(always)]
+fn begun_at(sk: u64, entered_ns: u64, tid: u32) -> Option<&'static Attempt> {
+    under_way(sk).filter(|attempt| {
+        attempt.outcome.call.entered_ns == entered_ns && attempt.outcome.call.tid == tid
+    })
+}
+
+/// What stands under the address of a socket, which may be about an attempt that is over.
+#[inline(always)]
+fn handover(sk: u64) -> Option<&'static Handover> {
     let handover = HANDOVERS.get_ptr(&sk)?;
     // SAFETY: the pointer is the map's own, and what is in the map never changes; what holds for an
     // attempt's element holds for this one.
-    let handover = unsafe { &*handover };
-    (handover.syn_ns == attempt.syn_ns).then_some(handover)
+    Some(unsafe { &*handover })
+}
+
+/// What has been handed over about an attempt.
+#[inline(always)]
+fn handed_over(sk: u64, attempt: &Attempt) -> Option<&'static Handover> {
+    handover(sk).filter(|handover| handover.syn_ns == attempt.syn_ns)
 }
 
 /// The settlement of an attempt, if it has been handed over.
@@ -227,23 +249,40 @@ fn hand_over_to_settlement(sk: u64, attempt: &Attempt, ret: i64) -> Option<&'sta
     let left = new_handover(&mut place, attempt);
     // Its settlement is 0, which is pending.
     left.ret = ret;
-    hand_over(sk, attempt, left)
+    // Another call on the socket may have left the attempt as well, and only one of them is reported.
+    hand_over(sk, attempt, left).filter(|first| first.settlement != Settlement::Pending.number())
 }
 
 /// Hands over what one party knows. Returns what the other party has handed over, if that was first: then
 /// this one reports.
 #[inline(always)]
 fn hand_over(sk: u64, attempt: &Attempt, handover: &Handover) -> Option<&'static Handover> {
-    match HANDOVERS.insert(&sk, handover, u64::from(BPF_NOEXIST)) {
-        Ok(()) => None,
-        Err(ALREADY_THERE) => handed_over(sk, attempt),
-        // No room, or the kernel was in the middle of another insertion on this CPU.
-        Err(_) => {
-            lose(KernelLoss::OutcomeMissed);
-            forget(sk, attempt);
-            None
-        }
+    let inserted = HANDOVERS.insert(&sk, handover, u64::from(BPF_NOEXIST));
+    if inserted.is_ok() {
+        return None;
     }
+    let first = handed_over(sk, attempt);
+    if first.is_none() {
+        lose_attempt(
+            sk,
+            attempt.outcome.call.entered_ns,
+            attempt.outcome.call.tid,
+        );
+    }
+    first
+}
+
+/// Loses the attempt of a socket that a call of this thread has begun which was entered then: it cannot be handed
+/// over, as there is no room, the kernel is in the middle of another insertion on this CPU, or something was left
+/// behind by an attempt that is over.
+///
+/// A global function for the kernel, of numbers only, so that the verifier looks at it once per program.
+#[unsafe(no_mangle)]
+#[inline(never)]
+extern "C" fn lose_attempt(sk: u64, entered_ns: u64, tid: u32) -> u32 {
+    lose(KernelLoss::OutcomeMissed);
+    let _none = HANDOVERS.remove(&sk);
+    forget_attempt(sk, entered_ns, tid)
 }
 
 /// The kernel settles the attempt that a socket makes, if it makes one that is followed. `how` says what
@@ -300,7 +339,7 @@ pub(super) fn conclude(call: &mut Call) {
         }
         return;
     }
-    let Some(attempt) = under_way(sk) else {
+    let Some(attempt) = begun_by(call, sk) else {
         call.attempt_sk = 0;
         return;
     };
@@ -350,10 +389,11 @@ pub(super) fn leave(call: &mut Call) {
     if sk == 0 {
         return;
     }
+    let Some(attempt) = begun_by(call, sk) else {
+        return;
+    };
     if call.connect.unsettled != 0 {
-        if let Some(attempt) = under_way(sk)
-            && let Some(settled) = hand_over_to_settlement(sk, attempt, ret)
-        {
+        if let Some(settled) = hand_over_to_settlement(sk, attempt, ret) {
             report(sk, attempt, ret, settled);
         }
         return;
@@ -374,7 +414,7 @@ pub(super) fn leave(call: &mut Call) {
         0 => *duration_ns,
         settled_ns => settled_ns.wrapping_sub(record.entered_ns),
     };
-    if remove(sk) {
+    if remove(sk, attempt) {
         count_settled(record, *transport, settlement.number(), errno, duration_ns);
     }
 }
@@ -383,27 +423,57 @@ pub(super) fn leave(call: &mut Call) {
 #[inline(always)]
 pub(super) fn forget_that_of(call: &mut Call) {
     let sk = replace(&mut call.attempt_sk, 0);
-    if sk != 0
-        && let Some(attempt) = under_way(sk)
-    {
-        forget(sk, attempt);
+    if sk != 0 {
+        forget_attempt(sk, call.connect.call.entered_ns, call.connect.call.tid);
     }
+}
+
+/// Forgets the attempt of a socket, if a call of this thread has begun it that was entered then.
+///
+/// A global function for the kernel, of numbers only, so that the verifier looks at it once per program.
+#[unsafe(no_mangle)]
+#[inline(never)]
+extern "C" fn forget_attempt(sk: u64, entered_ns: u64, tid: u32) -> u32 {
+    let attempt = begun_at(sk, entered_ns, tid);
+    attempt.is_some_and(|attempt| forget(sk, attempt)).into()
 }
 
 /// Follows an attempt no more, of which nothing will be reported; false if it was not followed any more.
 #[inline(always)]
 fn forget(sk: u64, attempt: &Attempt) -> bool {
     // Before it is removed, and may be another's.
-    count::not_begun(&attempt.outcome.call, attempt.outcome.transport);
-    remove(sk)
+    let Outcome {
+        call, transport, ..
+    } = &attempt.outcome;
+    let (class, transport) = (count::class(call), *transport);
+    let was_followed = remove(sk, attempt);
+    if was_followed {
+        count::not_begun(class, transport);
+    }
+    was_followed
 }
 
 /// Removes an attempt and what was handed over about it; false if there was no attempt.
 #[inline(always)]
-fn remove(sk: u64) -> bool {
-    // In this order, as the next attempt of this socket begins when this one is gone.
-    let _none = HANDOVERS.remove(&sk);
-    ATTEMPTS.remove(&sk).is_ok()
+fn remove(sk: u64, attempt: &Attempt) -> bool {
+    remove_attempt(sk, attempt.syn_ns) != 0
+}
+
+/// Removes the attempt of a socket, and what was handed over about the one of this SYN; 0 if there was no attempt.
+///
+/// A global function for the kernel, of numbers only, so that the verifier looks at it once per program.
+#[unsafe(no_mangle)]
+#[inline(never)]
+extern "C" fn remove_attempt(sk: u64, syn_ns: u64) -> u32 {
+    // In this order: an attempt without its handover would look as if nobody had settled it.
+    let removed = ATTEMPTS.remove(&sk).is_ok();
+    // Unless it is already that of the next attempt of this socket.
+    if let Some(handover) = handover(sk)
+        && handover.syn_ns == syn_ns
+    {
+        let _removed = HANDOVERS.remove(&sk);
+    }
+    removed.into()
 }
 
 /// Counts an attempt that is settled, if its outcome is observed.
@@ -412,7 +482,7 @@ fn count_settled(call: &Record, transport: u8, settlement: u8, errno: u32, durat
     if observed::outcome(settlement) {
         count::outcome(call, transport, settlement, errno, duration_ns);
     } else {
-        count::not_begun(call, transport);
+        count::not_begun(count::class(call), transport);
     }
 }
 
@@ -445,5 +515,5 @@ fn report(sk: u64, attempt: &Attempt, ret: i64, settled: &Handover) {
         call, transport, ..
     } = &attempt.outcome;
     count_settled(call, *transport, settlement, errno, duration_ns);
-    remove(sk);
+    remove(sk, attempt);
 }

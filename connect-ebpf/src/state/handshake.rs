@@ -40,7 +40,7 @@ pub(crate) fn begin(sk: u64, endpoints: impl FnOnce() -> Endpoints) {
         return;
     }
     let id = task::current();
-    if let Some(call) = current::call(id, || Some(sk)).or_else(|| syscall::call_under_way(id)) {
+    if let Some(call) = current::call(id, || Some(sk)).or_else(|| syscall::call_under_way(id, sk)) {
         attempt::begin(call, sk, task::now());
     } else if observed::owner(id) {
         let endpoints = endpoints();

@@ -115,10 +115,7 @@ pub(super) fn suspend(id: TaskId, thread: &mut Thread) {
             return;
         };
         if last.other_stack == 0 && place.stack_pointer != 0 {
-            // No room to wait for what becomes of it.
-            lose(KernelLoss::NestingFull);
-            attempt::forget_that_of(&mut thread.call);
-            thread.expect_lost(place);
+            lose_current(thread, KernelLoss::NestingFull, place);
             return;
         }
         // The last suspended one may have been left, by a way that does not show here, and would be in the
@@ -128,8 +125,19 @@ pub(super) fn suspend(id: TaskId, thread: &mut Thread) {
     if suspended::push(id.tid, thread.suspended(), &thread.call, place) {
         thread.add_suspended();
     } else {
-        lose(KernelLoss::InflightFull);
-        attempt::forget_that_of(&mut thread.call);
+        lose_current(thread, KernelLoss::InflightFull, place);
+    }
+}
+
+/// Loses the thread's call, which was made there and is interrupted: there is no room to wait for what becomes of
+/// it.
+#[inline(always)]
+fn lose_current(thread: &mut Thread, reason: KernelLoss, place: Place) {
+    lose(reason);
+    attempt::forget_that_of(&mut thread.call);
+    // Of a call that the application got EINTR from, there is no restart.
+    if thread.call.connect.ret != -EINTR {
+        thread.expect_lost(place);
     }
 }
 
@@ -234,9 +242,9 @@ pub(crate) fn handler_begins(action: impl FnOnce() -> Option<(u64, u64)>) {
     let Some(thread) = thread::entry(id.tid) else {
         return;
     };
-    let Some(last) = last_suspended(id.tid, thread) else {
+    if !thread.has_interrupted() {
         return;
-    };
+    }
     let Some((handler, flags)) = action() else {
         return;
     };
@@ -244,6 +252,9 @@ pub(crate) fn handler_begins(action: impl FnOnce() -> Option<(u64, u64)>) {
         return;
     }
     thread.expect_none();
+    let Some(last) = last_suspended(id.tid, thread) else {
+        return;
+    };
     let on_other_stack = flags & SA_ONSTACK != 0;
     if last.undecided != 0 {
         last.undecided = 0;
@@ -282,7 +293,7 @@ pub(crate) fn handler_returns(is_reported_again: bool) {
     };
     let was_reported = thread.handler_reported != 0;
     thread.handler_reported = u8::from(is_reported_again);
-    if (was_reported && !is_reported_again) || thread.suspended() == 0 {
+    if (was_reported && !is_reported_again) || !thread.has_interrupted() {
         return;
     }
     let stack_pointer = stack_pointer();
@@ -291,7 +302,7 @@ pub(crate) fn handler_returns(is_reported_again: bool) {
     let is_over = |last: &Suspended| last.has_returned() || last.is_left(stack_pointer);
     for_each_level!('over: {
         let Some(last) = last_suspended(id.tid, thread) else {
-            return;
+            break 'over;
         };
         if !is_over(last) {
             break 'over;
@@ -300,6 +311,7 @@ pub(crate) fn handler_returns(is_reported_again: bool) {
         end_last(id.tid, thread, killed);
     });
     let Some(last) = last_suspended(id.tid, thread) else {
+        expect_restart_of_lost(thread, stack_pointer);
         return;
     };
     if is_over(last) {
@@ -313,11 +325,7 @@ pub(crate) fn handler_returns(is_reported_again: bool) {
     };
     last.handlers = handlers.saturating_sub(1);
     if last.handlers != 0 {
-        if thread.suspended() >= LEVELS {
-            // It may return to a call that is lost.
-            let restart = registers::restart_after_handler(stack_pointer);
-            thread.expect_lost(black_box(restart.unwrap_or(Place::UNKNOWN)));
-        }
+        expect_restart_of_lost(thread, stack_pointer);
         return;
     }
     let mut killed = false;
@@ -331,6 +339,15 @@ pub(crate) fn handler_returns(is_reported_again: bool) {
         killed = true;
     }
     end_last(id.tid, thread, killed);
+}
+
+/// The handler that returns may return to a call that is lost, and is restarted then.
+#[inline(always)]
+fn expect_restart_of_lost(thread: &mut Thread, stack_pointer: u64) {
+    if thread.has_lost() {
+        let restart = registers::restart_after_handler(stack_pointer);
+        thread.expect_lost(black_box(restart.unwrap_or(Place::UNKNOWN)));
+    }
 }
 
 #[inline(always)]

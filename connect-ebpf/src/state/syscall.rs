@@ -5,7 +5,7 @@ use core::mem::replace;
 use aya_ebpf::EbpfContext;
 use aya_log_ebpf::error;
 use connect_ebpf::{
-    code::{AddressSource, Via},
+    code::{AddressSource, Transport, Via},
     loss::{KernelLoss, RETURNS_BY_FUNCTION, RETURNS_CONFIRMED, RETURNS_MISSED},
     record::{KNOWN_ARGUMENTS, KNOWN_ENTRY},
 };
@@ -22,7 +22,7 @@ use crate::{
         architecture::SYS_CONNECT,
         registers::registers,
         setting::setting,
-        socket,
+        socket::{self, Socket},
         task::{self, TaskId},
     },
     output::loss::{lose, returned},
@@ -42,7 +42,11 @@ pub(crate) fn enter(id: TaskId, arguments: Arguments, via: Via, is_seen_again: b
     // A call that is restarted is known already; it passed the filter when it was new.
     if let Some(thread) = &mut known {
         thread.reported = reported;
-        if thread.suspended() != 0 && interruption::resumes(id, thread, arguments) {
+        if thread.state == CALLING {
+            thread.state = IDLE;
+            miss(thread);
+        }
+        if thread.has_interrupted() && interruption::resumes(id, thread, arguments) {
             return;
         }
     }
@@ -60,9 +64,6 @@ pub(crate) fn enter(id: TaskId, arguments: Arguments, via: Via, is_seen_again: b
             Err(_full) => return,
         },
     };
-    if thread.state == CALLING {
-        miss(thread);
-    }
     thread.state = CALLING;
     begin(
         thread,
@@ -94,9 +95,9 @@ fn begin(
 }
 
 /// The native call that the current task is in, though its entry was not seen, as that was before the hooks were
-/// live: it begins now, without the time of its entry.
+/// live: it begins now, without the time of its entry. The socket is TCP's, and about to connect.
 #[inline(always)]
-pub(super) fn call_under_way(id: TaskId) -> Option<&'static mut Call> {
+pub(super) fn call_under_way(id: TaskId, sk: u64) -> Option<&'static mut Call> {
     let registers = registers()?;
     if registers.system_call != SYS_CONNECT || task::is_compat() || !observed::task(id) {
         return None;
@@ -106,15 +107,16 @@ pub(super) fn call_under_way(id: TaskId) -> Option<&'static mut Call> {
         None => thread::new_entry(id.tid).ok()?,
     };
     thread.state = CALLING;
-    begin(
-        thread,
-        id,
-        Arguments::new(registers.arguments),
-        Via::Syscall,
-        KNOWN_ARGUMENTS,
-        AddressSource::Exit,
-    );
     let call = &mut thread.call;
+    let arguments = Arguments::new(registers.arguments);
+    call.begin(id, arguments, Via::Syscall.number(), KNOWN_ARGUMENTS);
+    task::comm(&mut call.connect.call.comm);
+    call.is_about(Some(Socket {
+        sk,
+        inode: 0,
+        transport: Transport::Tcp,
+        begun: 0,
+    }));
     call.connect.call.entered_ns = task::now();
     Some(call)
 }
@@ -246,7 +248,7 @@ fn enter_unseen(
     arguments: Option<Arguments>,
 ) -> Option<&'static mut Thread> {
     if let (Some(thread), Some(arguments)) = (&mut known, arguments)
-        && thread.suspended() != 0
+        && thread.has_interrupted()
         && interruption::resumes(id, thread, arguments)
     {
         return known;

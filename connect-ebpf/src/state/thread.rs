@@ -45,8 +45,8 @@ pub(super) struct Thread {
     pub(super) reported: u8,
     /// Not 0: the tracepoint has reported that a signal handler returns; fentry will see it too.
     pub(super) handler_reported: u8,
-    /// Always 0.
-    reserved: u8,
+    /// Not 0: a call was lost while it was interrupted, and its handler may return to it.
+    has_lost: u8,
 }
 
 const _: () = assert!(offset_of!(Thread, call).is_multiple_of(8));
@@ -64,6 +64,19 @@ impl Thread {
     #[inline(always)]
     pub(super) const fn expect_lost(&mut self, place: Place) {
         self.lost = place;
+        self.has_lost = 1;
+    }
+
+    /// Whether a call was lost while it was interrupted.
+    #[inline(always)]
+    pub(super) const fn has_lost(&self) -> bool {
+        self.has_lost != 0
+    }
+
+    /// Whether what it does may be about a call that was interrupted.
+    #[inline(always)]
+    pub(super) fn has_interrupted(&self) -> bool {
+        self.suspended() != 0 || self.has_lost()
     }
 
     /// Expects no restart of a call that is lost.
@@ -102,17 +115,18 @@ static NEW: Thread = Thread {
     state: IDLE,
     reported: NOTHING,
     handler_reported: 0,
-    reserved: 0,
+    has_lost: 0,
 };
 
 /// The entry of a thread; `None` for one that never connected.
 ///
-/// For the current thread, and once in a hook: it is the only reference there is.
+/// Of the current thread, or of the one whose id it takes by an exec. The reference ends before the next one to
+/// this entry is taken.
 #[inline(always)]
 pub(super) fn entry(tid: u32) -> Option<&'static mut Thread> {
     let thread = INFLIGHT.get_ptr_mut(&tid)?;
     // SAFETY: the pointer is the map's own. Only the thread itself uses its entry, one hook after the
-    // other, and only its own end removes it.
+    // other and one reference after the other, and only its own end removes it.
     Some(unsafe { &mut *thread })
 }
 
