@@ -109,6 +109,7 @@ fn tells_what_may_be_given() {
         "32768",
         "EINPROGRESS",
         "NO_COLOR",
+        "1h30m",
     ] {
         assert!(help.contains(text), "{text}: {help}");
     }
