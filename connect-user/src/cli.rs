@@ -128,8 +128,9 @@ pub struct Export {
 #[derive(Clone, Debug, Args)]
 #[command(next_help_heading = "Metrics")]
 pub struct Serving {
-    /// Serve Prometheus metrics on this address; `export` does so by default, on 127.0.0.1:9788.
-    #[arg(long, value_name = "ADDR:PORT")]
+    /// Serve Prometheus metrics on this address, or with :PORT alone on every address of this host;
+    /// `export` does so by default, on 127.0.0.1:9788.
+    #[arg(long, value_parser = value::listen, value_name = "ADDR:PORT")]
     pub listen: Option<String>,
     /// Also count connects by this; may be given several times, or with commas.
     #[arg(

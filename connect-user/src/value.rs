@@ -9,6 +9,10 @@ use crate::address;
 /// What is said of a duration that cannot be meant.
 const DURATION: &str = "give a time above 0, such as 500ms, 10s, 1m, 1h30m, or 2.5 for seconds";
 
+/// What is said of a place where nobody can listen.
+const LISTEN: &str = "give ADDR:PORT, such as 127.0.0.1:9788, localhost:9788 or [::1]:9788; or :9788 for \
+                      every address of this host";
+
 /// A duration with its units, or a plain number of seconds.
 pub(crate) fn duration(text: &str) -> Result<Duration, String> {
     let plain = || Duration::try_from_secs_f64(text.parse().ok()?).ok();
@@ -23,6 +27,19 @@ pub(crate) fn duration(text: &str) -> Result<Duration, String> {
         .or_else(with_units)
         .filter(|duration| !duration.is_zero())
         .ok_or_else(|| DURATION.to_owned())
+}
+
+/// Where to listen: `HOST:PORT`, or `:PORT` for every address. Whether there is such a host shows later.
+pub(crate) fn listen(text: &str) -> Result<String, String> {
+    // Brackets keep the colons of an IPv6 address apart from the one before the port.
+    let is_host =
+        |host: &str| !host.contains(':') || (host.starts_with('[') && host.ends_with(']'));
+    let is_port =
+        |port: &str| port.bytes().all(|byte| byte.is_ascii_digit()) && port.parse::<u16>().is_ok();
+    text.rsplit_once(':')
+        .filter(|&(host, port)| is_host(host) && is_port(port))
+        .map(|_| text.to_owned())
+        .ok_or_else(|| LISTEN.to_owned())
 }
 
 /// Directives as `RUST_LOG` has them, of which each must name a level.
@@ -56,6 +73,36 @@ pub(crate) fn ring_kib(text: &str) -> Result<u32, String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn places_to_listen() {
+        for text in [
+            ":9788",
+            ":0",
+            "127.0.0.1:9788",
+            "localhost:9788",
+            "[::1]:9788",
+            "0.0.0.0:65535",
+        ] {
+            assert_eq!(listen(text), Ok(text.to_owned()));
+        }
+        for text in [
+            "",
+            ":",
+            "9788",
+            "nonsense",
+            "127.0.0.1",
+            "127.0.0.1:",
+            ":99999",
+            ":+1",
+            ":http",
+            "::1:9788",
+            "[::1]",
+            "::",
+        ] {
+            assert_eq!(listen(text), Err(LISTEN.to_owned()), "{text}");
+        }
+    }
 
     #[test]
     fn durations() {

@@ -26,6 +26,7 @@ mod color;
 mod degraded;
 mod ended;
 mod hint;
+mod listen;
 mod log;
 mod missing;
 mod output;

@@ -38,6 +38,20 @@ const WRONG: &[(&[&str], &str)] = &[
         &["trace", "--duration", "1", "--duration", "2"],
         "--duration",
     ),
+    (
+        &["export", "--listen", "9788"],
+        "or :9788 for every address",
+    ),
+    (
+        &["trace", "--listen", "127.0.0.1"],
+        "'--listen <ADDR:PORT>'",
+    ),
+    (
+        &["run", "--listen", ":99999", "--", "true"],
+        "such as 127.0.0.1:9788",
+    ),
+    (&["export", "--listen", "::1:9788"], "[::1]:9788"),
+    (&["export", "--listen", ""], "--listen"),
     (&["trace", "--count", "0"], "'--count <N>'"),
     (&["trace", "--count=-1"], "'--count <N>'"),
     (&["trace", "--count", "1.5"], "'--count <N>'"),
