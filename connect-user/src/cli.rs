@@ -26,7 +26,8 @@ const EXPORT_ADDRESS: &str = "127.0.0.1:9788";
 #[command(
     name = "connect-observer",
     version,
-    after_help = "Exit status: 0 done, 1 failed, 2 wrong usage; `run` exits with its command's own."
+    after_help = "Exit status: 0 done, 1 failed, 2 wrong usage; `run` exits with its command's own, with 127 \
+                  for a command that is not found, and with 126 for one that cannot be executed."
 )]
 pub struct Cli {
     /// What to do.
@@ -89,12 +90,20 @@ pub enum Command {
 
 /// `run`: the options of `trace`, and a command.
 #[derive(Debug, Args)]
+#[command(
+    override_usage = "connect-observer run [OPTIONS] [--] <COMMAND> [ARG]...",
+    after_help = "The first word that is neither an option nor the value of one is the command; whatever \
+                  follows belongs to it. -- in front of it says so for a command that begins with a dash.\n\n\
+                  Exit status: the command's own; 128 and the signal's number if a signal ended it; 127 for a \
+                  command that is not found, 126 for one that cannot be executed; 1 if the observation failed, \
+                  2 for wrong usage."
+)]
 pub struct Run {
     /// As for `trace`.
     #[command(flatten)]
     pub options: Options,
     /// The command to observe, with its arguments; `run` exits with its status.
-    #[arg(required = true, last = true, value_name = "COMMAND")]
+    #[arg(required = true, trailing_var_arg = true, value_name = "COMMAND")]
     pub command: Vec<OsString>,
 }
 

@@ -7,6 +7,7 @@ use std::process::ExitCode;
 use connect_observer::{
     check,
     cli::{Cli, Command},
+    command::NotStarted,
     explain, session, status,
 };
 
@@ -22,6 +23,7 @@ fn main() -> ExitCode {
     };
     result.unwrap_or_else(|error| {
         status::error(&error);
-        ExitCode::FAILURE
+        let not_started = error.downcast_ref::<NotStarted>();
+        not_started.map_or(ExitCode::FAILURE, NotStarted::exit_code)
     })
 }

@@ -15,7 +15,7 @@ const WRONG: &[(&[&str], &str)] = &[
     (&["run"], "<COMMAND>"),
     (&["run", "--"], "<COMMAND>"),
     (&["run", "--count", "1"], "<COMMAND>"),
-    (&["run", "true"], "-- <COMMAND>"),
+    (&["run", "--nope", "true"], "'--nope'"),
     (&["run", "--nope", "--", "true"], "'--nope'"),
     (&["trace", "--duration"], "'--duration <TIME>'"),
     (&["trace", "--duration", "0"], "above 0"),
