@@ -78,11 +78,13 @@ pub enum Command {
     Run(Run),
     /// Serve metrics for Prometheus: exact counts of every connect, made in the kernel.
     Export(Export),
-    /// Say what an errno of connect means, where it comes from and what to look at; or list all.
+    /// Say what an errno or outcome of connect means, where it comes from and what to look at; or list
+    /// all.
     Explain {
-        /// The errno, by name or number: ECONNREFUSED, econnrefused, 111, -111.
-        #[arg(allow_negative_numbers = true)]
-        errno: Option<String>,
+        /// An errno by name or number: ECONNREFUSED, econnrefused, 111, -111; or an outcome: established,
+        /// failed, abandoned, killed.
+        #[arg(allow_negative_numbers = true, value_name = "ERRNO|OUTCOME")]
+        what: Option<String>,
     },
     /// Say what this kernel and these privileges allow, and what stays unseen.
     Check,

@@ -18,7 +18,7 @@ fn main() -> ExitCode {
         Command::Trace(options) => session::observe(&options.into()),
         Command::Run(run) => session::observe(&run.into()),
         Command::Export(export) => session::observe(&export.into()),
-        Command::Explain { errno } => explain::explain(errno.as_deref()),
+        Command::Explain { what } => explain::explain(what.as_deref()),
         Command::Check => check::check(),
     };
     result.unwrap_or_else(|error| {
