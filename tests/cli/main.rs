@@ -37,3 +37,4 @@ mod terminal;
 mod trace;
 mod traffic;
 mod workload;
+mod zone;
