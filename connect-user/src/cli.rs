@@ -14,8 +14,8 @@ use clap::{
 use connect_ebpf::{attempt::ATTEMPTS_ENTRIES, settings};
 
 use crate::{
-    address,
     observation::{self, Color, Events, Format, Hooks, Label, Observation, Until, Whom},
+    value,
 };
 
 /// Where `export` listens by default.
@@ -26,14 +26,15 @@ const EXPORT_ADDRESS: &str = "127.0.0.1:9788";
 #[command(
     name = "connect-observer",
     version,
-    after_help = "Exit status: 0 done, 1 failed, 2 wrong usage; `run` exits with its command's own."
+    after_help = "Exit status: 0 done, 1 failed, 2 wrong usage; `run` exits with its command's own, with 127 \
+                  for a command that is not found, and with 126 for one that cannot be executed."
 )]
 pub struct Cli {
     /// What to do.
     #[command(subcommand)]
     pub command: Command,
     /// Log more or less on standard error: error, warn, info, debug, trace, or RUST_LOG's syntax.
-    #[arg(long, global = true, value_parser = log_level, value_name = "LEVEL")]
+    #[arg(long, global = true, value_parser = value::log_level, value_name = "LEVEL")]
     pub log_level: Option<String>,
 }
 
@@ -77,11 +78,13 @@ pub enum Command {
     Run(Run),
     /// Serve metrics for Prometheus: exact counts of every connect, made in the kernel.
     Export(Export),
-    /// Say what an errno of connect means, where it comes from and what to look at; or list all.
+    /// Say what an errno or outcome of connect means, where it comes from and what to look at; or list
+    /// all.
     Explain {
-        /// The errno, by name or number: ECONNREFUSED, econnrefused, 111, -111.
-        #[arg(allow_negative_numbers = true)]
-        errno: Option<String>,
+        /// An errno by name or number: ECONNREFUSED, econnrefused, 111, -111; or an outcome: established,
+        /// failed, abandoned, killed.
+        #[arg(allow_negative_numbers = true, value_name = "ERRNO|OUTCOME")]
+        what: Option<String>,
     },
     /// Say what this kernel and these privileges allow, and what stays unseen.
     Check,
@@ -89,12 +92,20 @@ pub enum Command {
 
 /// `run`: the options of `trace`, and a command.
 #[derive(Debug, Args)]
+#[command(
+    override_usage = "connect-observer run [OPTIONS] [--] <COMMAND> [ARG]...",
+    after_help = "The first word that is neither an option nor the value of one is the command; whatever \
+                  follows belongs to it. -- in front of it says so for a command that begins with a dash.\n\n\
+                  Exit status: the command's own; 128 and the signal's number if a signal ended it; 127 for a \
+                  command that is not found, 126 for one that cannot be executed; 1 if the observation failed, \
+                  2 for wrong usage."
+)]
 pub struct Run {
     /// As for `trace`.
     #[command(flatten)]
     pub options: Options,
     /// The command to observe, with its arguments; `run` exits with its status.
-    #[arg(required = true, last = true, value_name = "COMMAND")]
+    #[arg(required = true, trailing_var_arg = true, value_name = "COMMAND")]
     pub command: Vec<OsString>,
 }
 
@@ -107,8 +118,8 @@ pub struct Export {
     /// Write events to this file instead of standard output.
     #[arg(short = 'o', long, value_name = "FILE", requires = "output")]
     pub output_file: Option<PathBuf>,
-    /// Stop after this many seconds.
-    #[arg(long, value_parser = seconds, value_name = "SECS")]
+    /// Stop after this time: 500ms, 10s, 1m, 1h30m; a plain number is seconds.
+    #[arg(long, value_parser = value::duration, value_name = "TIME")]
     pub duration: Option<Duration>,
     /// By which means.
     #[command(flatten)]
@@ -128,8 +139,9 @@ pub struct Export {
 #[derive(Clone, Debug, Args)]
 #[command(next_help_heading = "Metrics")]
 pub struct Serving {
-    /// Serve Prometheus metrics on this address; `export` does so by default, on 127.0.0.1:9788.
-    #[arg(long, value_name = "ADDR:PORT")]
+    /// Serve Prometheus metrics on this address, or with :PORT alone on every address of this host;
+    /// `export` does so by default, on 127.0.0.1:9788.
+    #[arg(long, value_parser = value::listen, value_name = "ADDR:PORT")]
     pub listen: Option<String>,
     /// Also count connects by this; may be given several times, or with commas.
     #[arg(
@@ -142,8 +154,8 @@ pub struct Serving {
     /// How many combinations of labels are told apart; what comes beyond goes into one series.
     #[arg(long, value_parser = clap::value_parser!(u32).range(1..=100_000), default_value_t = 1000, value_name = "N")]
     pub max_series: u32,
-    /// Forget a combination of labels that was not counted for this many seconds.
-    #[arg(long, value_parser = seconds, default_value = "3600", value_name = "SECS")]
+    /// Forget a combination of labels that was not counted for this time, written as 10s or 1h30m.
+    #[arg(long, value_parser = value::duration, default_value = "1h", value_name = "TIME")]
     pub series_ttl: Duration,
 }
 
@@ -169,8 +181,8 @@ pub struct Options {
     /// not settled when the observation ends is shown then.
     #[arg(long)]
     pub settled: bool,
-    /// Stop after this many seconds.
-    #[arg(long, value_parser = seconds, value_name = "SECS")]
+    /// Stop after this time: 500ms, 10s, 1m, 1h30m; a plain number is seconds.
+    #[arg(long, value_parser = value::duration, value_name = "TIME")]
     pub duration: Option<Duration>,
     /// Stop after this many connects.
     #[arg(long, value_parser = clap::value_parser!(u64).range(1..), value_name = "N")]
@@ -217,7 +229,7 @@ pub struct Filters {
     #[arg(long, value_parser = clap::value_parser!(u32).range(..i64::from(u32::MAX)))]
     pub uid: Option<u32>,
     /// Only addresses of this family: inet, inet6, unix, AF_VSOCK, 40, ...
-    #[arg(long, value_parser = family)]
+    #[arg(long, value_parser = value::family)]
     pub family: Option<u16>,
     /// Only calls that failed; EINPROGRESS is not a failure.
     #[arg(long)]
@@ -229,7 +241,7 @@ pub struct Filters {
 #[command(next_help_heading = "Capacity")]
 pub struct Capacity {
     /// Size of the ring buffer in KiB, a power of two.
-    #[arg(long, value_parser = ring_kib, default_value_t = settings::RING_BYTES >> 10, value_name = "KIB")]
+    #[arg(long, value_parser = value::ring_kib, default_value_t = settings::RING_BYTES >> 10, value_name = "KIB")]
     pub ring_kib: u32,
     /// How many threads can be kept track of at once.
     #[arg(long, value_parser = clap::value_parser!(u32).range(1..=1 << 22), default_value_t = settings::INFLIGHT_ENTRIES, value_name = "N")]
@@ -380,40 +392,6 @@ typed!(Hooks {
     Tracepoint = "tracepoint", "The system call tracepoints: no 32-bit calls, and the address as the caller's memory has it";
     Function = "function", "The kernel's functions (fentry, fexit): other system calls stay as fast as they are";
 });
-
-/// Directives as RUST_LOG has them, of which each must name a level.
-fn log_level(text: &str) -> Result<String, String> {
-    let names_level = |directive: &str| {
-        let level = directive.rsplit('=').next().unwrap_or_default();
-        level.parse::<log::LevelFilter>().is_ok()
-    };
-    if text.split(',').all(names_level) {
-        Ok(text.to_owned())
-    } else {
-        Err("give error, warn, info, debug, trace or off, or TARGET=LEVEL,...".to_owned())
-    }
-}
-
-fn seconds(text: &str) -> Result<Duration, String> {
-    text.parse()
-        .ok()
-        .and_then(|seconds| Duration::try_from_secs_f64(seconds).ok())
-        .filter(|duration| !duration.is_zero())
-        .ok_or_else(|| "give a number of seconds above 0, such as 10 or 0.5".to_owned())
-}
-
-fn family(text: &str) -> Result<u16, String> {
-    address::family_number(text)
-        .ok_or_else(|| "give an address family by name or number, such as inet6 or 10".to_owned())
-}
-
-fn ring_kib(text: &str) -> Result<u32, String> {
-    // The kernel wants whole pages, up to 64 KiB each, and sizes below 2 GiB.
-    text.parse()
-        .ok()
-        .filter(|kib: &u32| kib.is_power_of_two() && (64..=1 << 20).contains(kib))
-        .ok_or_else(|| "give a power of two from 64 to 1048576".to_owned())
-}
 
 #[cfg(test)]
 mod tests {

@@ -1,7 +1,11 @@
-//! From the kernel's clock to the wall's.
+//! From the kernel's clock to the wall's, and its time zone.
 
-use jiff::Timestamp;
+use std::env;
+
+use jiff::{Timestamp, tz::TimeZone};
 use rustix::time::{ClockId, Timespec, clock_gettime};
+
+use crate::{escape::Escaped, status};
 
 /// The distance between `CLOCK_MONOTONIC`, in which records are stamped, and `CLOCK_REALTIME`.
 ///
@@ -53,6 +57,43 @@ impl Clock {
     }
 }
 
+/// The time zone for a person: the one that `TZ` names, else the host's, else UTC.
+///
+/// Names are looked up in the host's own database, and where it has none, in the one of this program. A
+/// name that is not there is worth a warning, as somebody has asked for it.
+#[must_use]
+pub fn time_zone() -> TimeZone {
+    TimeZone::try_system().unwrap_or_else(|error| {
+        match env::var_os("TZ") {
+            Some(name) => status::say(format_args!(
+                "warning: TZ: no time zone \"{}\" is known here, so times are in UTC",
+                Escaped(name.as_encoded_bytes())
+            )),
+            // A host that names none, as many containers, means UTC.
+            None => log::debug!("no time zone: {error}"),
+        }
+        TimeZone::UTC
+    })
+}
+
 fn nanoseconds(time: Timespec) -> i128 {
     i128::from(time.tv_sec) * 1_000_000_000 + i128::from(time.tv_nsec)
+}
+
+#[cfg(test)]
+#[expect(clippy::unwrap_used, reason = "a test stops at what it did not expect")]
+mod tests {
+    use jiff::tz::TimeZoneDatabase;
+
+    use super::*;
+
+    /// For hosts that have no zones of their own.
+    #[test]
+    fn zones_are_built_in() {
+        let zone = TimeZoneDatabase::bundled().get("America/New_York").unwrap();
+        for (time, hours) in [("2026-01-15T12:00:00Z", -5), ("2026-07-15T12:00:00Z", -4)] {
+            let time: Timestamp = time.parse().unwrap();
+            assert_eq!(zone.to_offset(time).seconds(), hours * 3600, "{time}");
+        }
+    }
 }

@@ -1,9 +1,14 @@
 //! The command that `run` starts and observes.
 
 use std::{
-    ffi::OsString,
+    env,
+    error::Error,
+    ffi::{OsStr, OsString},
+    fmt,
     fs::File,
+    io,
     os::unix::process::ExitStatusExt as _,
+    path::Path,
     process::{ExitCode, ExitStatus},
 };
 
@@ -31,15 +36,14 @@ impl Observed {
     ///
     /// # Errors
     ///
-    /// The command cannot be started.
+    /// The command cannot be started: a [`NotStarted`].
     pub fn start(words: &[OsString], lineage: &mut Lineage) -> Result<Self> {
         let (program, arguments) = words.split_first().context("there is no command")?;
         let this_thread = gettid().as_raw_nonzero().get().unsigned_abs();
         lineage.follow(this_thread)?;
         let started = Command::new(program).args(arguments).spawn();
         lineage.unfollow(this_thread)?;
-        let child = started
-            .with_context(|| format!("cannot run {}", Escaped(program.as_encoded_bytes())))?;
+        let child = started.map_err(|error| NotStarted::new(program, error))?;
         Ok(Self { child })
     }
 
@@ -71,6 +75,80 @@ impl Observed {
             log::warn!("the command cannot be signalled: {error}");
         }
     }
+}
+
+/// A command that cannot be started.
+#[derive(Debug)]
+pub struct NotStarted {
+    /// As it was typed, escaped.
+    program: String,
+    why: Why,
+}
+
+#[derive(Debug)]
+enum Why {
+    /// There is no such command.
+    NotFound,
+    /// There is, but what should execute it is not.
+    NoInterpreter,
+    /// The kernel does not execute it.
+    Refused(io::Error),
+}
+
+impl NotStarted {
+    fn new(program: &OsStr, error: io::Error) -> Self {
+        let why = if error.kind() != io::ErrorKind::NotFound {
+            Why::Refused(error)
+        } else if is_there(program) {
+            // The kernel has one errno for both.
+            Why::NoInterpreter
+        } else {
+            Why::NotFound
+        };
+        Self {
+            program: Escaped(program.as_encoded_bytes()).to_string(),
+            why,
+        }
+    }
+
+    /// The status with which a shell ends in this case.
+    #[must_use]
+    pub fn exit_code(&self) -> ExitCode {
+        ExitCode::from(match self.why {
+            Why::NotFound => 127,
+            Why::NoInterpreter | Why::Refused(_) => 126,
+        })
+    }
+}
+
+impl fmt::Display for NotStarted {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let program = &self.program;
+        match &self.why {
+            Why::NotFound if program.contains('/') => {
+                write!(f, "cannot run {program}: there is no such file")
+            }
+            Why::NotFound => write!(f, "cannot run \"{program}\": there is no such command"),
+            Why::NoInterpreter => write!(
+                f,
+                "cannot run {program}: the interpreter that its first line or its header names is not there"
+            ),
+            Why::Refused(error) => write!(f, "cannot run {program}: {error}"),
+        }
+    }
+}
+
+impl Error for NotStarted {}
+
+/// Whether a command is there, where it is looked for: at its path, or in the folders of `PATH`.
+fn is_there(program: &OsStr) -> bool {
+    if program.as_encoded_bytes().contains(&b'/') {
+        return Path::new(program).exists();
+    }
+    !program.is_empty()
+        && env::var_os("PATH").is_some_and(|folders| {
+            env::split_paths(&folders).any(|folder| folder.join(program).is_file())
+        })
 }
 
 fn in_foreground() -> bool {

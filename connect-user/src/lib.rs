@@ -34,3 +34,4 @@ pub mod session;
 pub mod sink;
 pub mod status;
 pub mod totals;
+mod value;

@@ -7,6 +7,7 @@ use std::process::ExitCode;
 use connect_observer::{
     check,
     cli::{Cli, Command},
+    command::NotStarted,
     explain, session, status,
 };
 
@@ -17,11 +18,12 @@ fn main() -> ExitCode {
         Command::Trace(options) => session::observe(&options.into()),
         Command::Run(run) => session::observe(&run.into()),
         Command::Export(export) => session::observe(&export.into()),
-        Command::Explain { errno } => explain::explain(errno.as_deref()),
+        Command::Explain { what } => explain::explain(what.as_deref()),
         Command::Check => check::check(),
     };
     result.unwrap_or_else(|error| {
         status::error(&error);
-        ExitCode::FAILURE
+        let not_started = error.downcast_ref::<NotStarted>();
+        not_started.map_or(ExitCode::FAILURE, NotStarted::exit_code)
     })
 }

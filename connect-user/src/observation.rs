@@ -172,7 +172,7 @@ pub enum Color {
 /// How metrics are served.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Serving {
-    /// On which address: `HOST:PORT`.
+    /// On which address: `HOST:PORT`, or `:PORT` for every address of this host.
     pub listen: String,
     /// By what connects are counted besides.
     pub labels: Vec<Label>,

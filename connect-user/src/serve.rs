@@ -14,7 +14,7 @@
 use std::{
     collections::VecDeque,
     io,
-    net::{SocketAddr, TcpListener},
+    net::{Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener},
     sync::Arc,
     thread,
     time::Duration,
@@ -34,6 +34,13 @@ use hyper_util::{
     server::graceful::{GracefulShutdown, Watcher},
     service::TowerToHyperService,
 };
+use rustix::{
+    io::Errno,
+    net::{
+        AddressFamily, SocketFlags, SocketType, bind, listen, socket_with,
+        sockopt::{set_ipv6_v6only, set_socket_reuseaddr},
+    },
+};
 use tokio::{
     net::TcpStream,
     sync::{Semaphore, oneshot},
@@ -45,6 +52,8 @@ use crate::metrics::{Metrics, format::Format};
 
 /// How many connections may be open.
 const CONNECTIONS: usize = 32;
+/// How many may wait to be accepted.
+const BACKLOG: i32 = 128;
 /// How long a connection may last.
 const CONNECTION_TIME: Duration = Duration::from_secs(60);
 /// How long a client may take to say what it wants.
@@ -66,7 +75,7 @@ pub struct Bound {
 }
 
 impl Bound {
-    /// Listens on `address`, which is `HOST:PORT`.
+    /// Listens on `address`, which is `HOST:PORT`, or `:PORT` for every address of this host.
     ///
     /// # Errors
     ///
@@ -78,7 +87,13 @@ impl Bound {
                 crate::escape::Escaped(address.as_bytes())
             )
         };
-        let listener = TcpListener::bind(address).with_context(what)?;
+        let listener = match address.strip_prefix(':') {
+            Some(port) => {
+                let port = port.parse().with_context(what)?;
+                everywhere(port).with_context(what)?
+            }
+            None => TcpListener::bind(address).with_context(what)?,
+        };
         listener.set_nonblocking(true).with_context(what)?;
         let address = listener.local_addr().with_context(what)?;
         Ok(Self { listener, address })
@@ -118,6 +133,33 @@ impl Bound {
             thread: Some(thread),
         })
     }
+}
+
+/// Listens on a port of every address, IPv6 and IPv4.
+fn everywhere(port: u16) -> io::Result<TcpListener> {
+    match everywhere_by_one_socket(port) {
+        // A kernel without IPv6, or one that was told to do without.
+        Err(Errno::AFNOSUPPORT | Errno::ADDRNOTAVAIL) => {
+            TcpListener::bind((Ipv4Addr::UNSPECIFIED, port))
+        }
+        listener => Ok(listener?),
+    }
+}
+
+/// Listens by a socket of IPv6 that takes IPv4 as well, also where `net.ipv6.bindv6only` says otherwise.
+fn everywhere_by_one_socket(port: u16) -> Result<TcpListener, Errno> {
+    let socket = socket_with(
+        AddressFamily::INET6,
+        SocketType::STREAM,
+        SocketFlags::CLOEXEC,
+        None,
+    )?;
+    // As the standard library does: the connections of an agent that has just ended do not keep its port.
+    set_socket_reuseaddr(&socket, true)?;
+    set_ipv6_v6only(&socket, false)?;
+    bind(&socket, &SocketAddr::from((Ipv6Addr::UNSPECIFIED, port)))?;
+    listen(&socket, BACKLOG)?;
+    Ok(socket.into())
 }
 
 /// The running server.

@@ -1,6 +1,6 @@
 //! What surrounds the agent when it starts: everything here happens between fork and exec.
 
-use std::{io, process::Command};
+use std::{io, path::Path, process::Command};
 
 use rustix::{
     mount::{MountFlags, MountPropagationFlags, UnmountFlags, mount, mount_change, unmount},
@@ -13,6 +13,9 @@ use rustix::{
 };
 
 use crate::support::process::before_exec;
+
+/// Where a host has its time zones.
+const ZONES: &str = "/usr/share/zoneinfo";
 
 /// Nobody's user and group.
 pub(crate) const NOBODY: u32 = 65534;
@@ -65,6 +68,22 @@ pub(crate) fn without_tracefs(command: &mut Command) {
         for path in ["/sys/kernel/tracing", "/sys/kernel/debug/tracing"] {
             // As often as it is mounted, if it is.
             while unmount(path, UnmountFlags::DETACH).is_ok() {}
+        }
+        Ok(())
+    });
+}
+
+/// On a host that has no files of time zones.
+pub(crate) fn without_zone_files(command: &mut Command) {
+    before_exec(command, || {
+        unshare(UnshareFlags::NEWNS)?;
+        mount_change(
+            "/",
+            MountPropagationFlags::REC | MountPropagationFlags::PRIVATE,
+        )?;
+        // A host that has none already has nothing to hide.
+        if Path::new(ZONES).exists() {
+            mount("none", ZONES, "tmpfs", MountFlags::empty(), None)?;
         }
         Ok(())
     });

@@ -2,15 +2,18 @@
 
 use std::{
     ffi::{OsStr, OsString},
-    fs::{self, File},
+    fs::{self, File, Permissions},
     io::{Write as _, pipe},
-    os::unix::ffi::{OsStrExt as _, OsStringExt as _},
+    os::unix::{
+        ffi::{OsStrExt as _, OsStringExt as _},
+        fs::PermissionsExt as _,
+    },
     process::{Command, Stdio},
 };
 
 use rustix::process::Signal;
 use serde_json::Value;
-use tempfile::NamedTempFile;
+use tempfile::{NamedTempFile, TempDir};
 
 use crate::{
     circumstances::without_hangups,
@@ -55,21 +58,48 @@ fn ends_with_the_status_of_the_command() {
 
 #[test]
 fn says_in_one_line_what_cannot_be_started() {
-    let script = NamedTempFile::new().unwrap();
+    let folder = TempDir::new().unwrap();
+    let file = |name: &str, content: &str, mode| {
+        let path = folder.path().join(name);
+        fs::write(&path, content).unwrap();
+        fs::set_permissions(&path, Permissions::from_mode(mode)).unwrap();
+        path.into_os_string()
+    };
+    let script = file("script", "#!/bin/sh\n", 0o644);
+    let orphan = file("orphan", "#!/no/such/interpreter\n", 0o755);
+    let nonsense = file("nonsense", "\x7fELF and no more", 0o755);
     let cases = [
-        (OsStr::new("no-such-command"), "No such file"),
-        (OsStr::new("/no/such/command"), "No such file"),
-        (OsStr::new(""), "No such file"),
-        (OsStr::new("/"), "Permission denied"),
-        (script.path().as_os_str(), "Permission denied"),
+        (OsStr::new("no-such-command"), 127, "no such command"),
+        (OsStr::new(""), 127, "no such command"),
+        (OsStr::new("/no/such/command"), 127, "no such file"),
+        (OsStr::new("/"), 126, "Permission denied"),
+        (&script, 126, "Permission denied"),
+        (&orphan, 126, "the interpreter"),
+        (&nonsense, 126, "Exec format error"),
     ];
-    let commands = cases.map(|(command, _)| silently([command]));
-    for ((command, reason), ended) in cases.into_iter().zip(run_all(commands)) {
-        ended.assert_code(1);
+    let commands = cases.map(|(command, ..)| silently([command]));
+    for ((command, code, reason), ended) in cases.into_iter().zip(run_all(commands)) {
+        ended.assert_code(code);
         let line = ended.only_error();
         let name = command.to_str().unwrap();
         assert!(line.contains(name) && line.contains(reason), "{line}");
     }
+}
+
+/// The first word that is no option is the command, and all that follows belongs to it.
+#[test]
+fn needs_no_dashes_in_front_of_the_command() {
+    let output = NamedTempFile::new().unwrap();
+    let mut command = agent(["run", "--output-file", "/dev/null", "--hooks", "tracepoint"]);
+    command.args(["sh", "-c", "printf '%s,' \"$0\" \"$@\"; exit 7"]);
+    command.args(["--count", "3", "--", "-o", "--help", "--log-level", "run"]);
+    let ended = Agent::start_to(&mut command, output.reopen().unwrap())
+        .unwrap()
+        .end()
+        .unwrap();
+    ended.assert_code(7);
+    let written = fs::read_to_string(output.path()).unwrap();
+    assert_eq!(written, "--count,3,--,-o,--help,--log-level,run,");
 }
 
 /// A name that cannot be started is text that somebody else may have chosen.
@@ -77,7 +107,7 @@ fn says_in_one_line_what_cannot_be_started() {
 fn says_safely_what_cannot_be_started() {
     let name = OsStr::from_bytes(b"/no/\x1b[31m\nerror: forged\xff");
     let ended = end(&mut silently([name]));
-    ended.assert_code(1);
+    ended.assert_code(127);
     let line = ended.only_error();
     assert!(!line.contains('\x1b'), "{line:?}");
 }
@@ -86,7 +116,7 @@ fn says_safely_what_cannot_be_started() {
 #[test]
 fn ends_the_stream_of_a_command_that_cannot_be_started() {
     let ended = run(["run", "--output", "json", "--", "no-such-command"]);
-    ended.assert_code(1);
+    ended.assert_code(127);
     let notices = |name| ended.stdout.matches(name).count();
     assert_eq!(notices("start"), notices("stop"), "{}", ended.stdout);
 }

@@ -155,7 +155,7 @@ fn a_count_waits_for_the_last() {
 fn a_duration_ends_it_after_that() {
     let traffic = Traffic::start();
     let begun = Instant::now();
-    let ended = trace(&traffic, &["--duration", "0.5"]).end().unwrap();
+    let ended = trace(&traffic, &["--duration", "500ms"]).end().unwrap();
     assert!(begun.elapsed() >= Duration::from_millis(500));
     assert_delivered(&ended, 0);
 }

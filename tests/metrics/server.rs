@@ -172,9 +172,7 @@ pub(crate) fn port_in_use() -> Result<()> {
 
 pub(crate) fn no_address() -> Result<()> {
     for address in [
-        "nonsense",
-        "127.0.0.1",
-        "127.0.0.1:99999",
+        "no-such-host.invalid:9788",
         "192.0.2.1:9788",
         "\u{1b}[31m:1",
     ] {

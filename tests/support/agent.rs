@@ -44,7 +44,8 @@ pub(crate) fn command_at<W: AsRef<OsStr>>(
         .stdin(Stdio::null())
         .env("TERM", "xterm")
         .env_remove("NO_COLOR")
-        .env_remove("RUST_LOG");
+        .env_remove("RUST_LOG")
+        .env_remove("TZ");
     detached(&mut command);
     command
 }

@@ -1,4 +1,4 @@
-//! `explain`: an errno of connect, in words.
+//! `explain`: an errno or an outcome of connect, in words.
 
 use std::io::pipe;
 
@@ -43,6 +43,25 @@ fn success() {
 }
 
 #[test]
+fn outcome_by_name() {
+    for (outcome, meaning) in [
+        ("established", "succeeded"),
+        ("failed", "decided against"),
+        ("abandoned", "gave up"),
+        ("killed", "never returned"),
+    ] {
+        let by_name = page(&[outcome]);
+        let (title, _) = by_name.split_once('\n').unwrap();
+        assert!(title.starts_with(&format!("{outcome}: ")), "{title}");
+        assert!(title.contains(meaning), "{title}");
+        for part in ["Where it comes from:", "Likely causes", "What to look at"] {
+            assert!(by_name.contains(part), "{part} in {by_name}");
+        }
+        assert_eq!(page(&[&outcome.to_uppercase()]), by_name);
+    }
+}
+
+#[test]
 fn errno_that_connect_does_not_return() {
     let page = page(&["emfile"]);
     assert!(
@@ -59,6 +78,9 @@ fn unknown_is_wrong_usage_and_names_the_nearest() {
         ("etimeout", "ETIMEDOUT"),
         ("41", "ELOOP (40)"),
         ("-9999", "ENOGRACE (531)"),
+        ("abandonned", "abandoned"),
+        ("Establish", "established"),
+        ("kill", "killed"),
     ] {
         let ended = explain(&[typed]);
         assert_eq!(ended.code(), 2, "{typed}");
@@ -80,6 +102,10 @@ fn whole_table() {
         "EACCES              13  ",
         "ETIMEDOUT          110  ",
         "EINPROGRESS        115  ",
+        "OUTCOME                 MEANING",
+        "abandoned               ",
+        "established             ",
+        "killed                  ",
     ] {
         assert!(
             table.lines().any(|line| line.starts_with(row)),

@@ -91,8 +91,11 @@ fn names_every_subcommand_and_the_exit_status() {
 #[test]
 fn of_run_shows_where_the_command_stands() {
     let help = said(&["run", "--help"]);
-    let usage = "Usage: connect-observer run [OPTIONS] -- <COMMAND>...";
+    let usage = "Usage: connect-observer run [OPTIONS] [--] <COMMAND> [ARG]...";
     assert!(help.contains(usage), "{help}");
+    for status in ["127", "126", "128"] {
+        assert!(help.contains(status), "{status}: {help}");
+    }
 }
 
 #[test]
@@ -109,6 +112,7 @@ fn tells_what_may_be_given() {
         "32768",
         "EINPROGRESS",
         "NO_COLOR",
+        "1h30m",
     ] {
         assert!(help.contains(text), "{text}: {help}");
     }

@@ -5,10 +5,11 @@ use std::{
     io::{IsTerminal as _, stdout},
 };
 
-use jiff::{Timestamp, tz::TimeZone};
+use jiff::Timestamp;
 use rustix::termios::tcgetwinsize;
 
 use crate::{
+    clock,
     event::Event,
     observation::{Color, Events, Format},
     output::Output,
@@ -95,7 +96,7 @@ fn table(events: &Events) -> Table {
             .flatten()
             .map(|size| size.ws_col)
             .filter(|&columns| columns > 0),
-        time_zone: TimeZone::system(),
+        time_zone: clock::time_zone(),
         explain: events.explain,
     })
 }
