@@ -34,10 +34,9 @@ use connect_ebpf::{
 };
 
 use super::{
-    attempt,
     call::{Arguments, Call},
     end::end,
-    observed,
+    handover, observed,
     suspended::{self, LEVELS, Suspended, for_each_level},
     thread::{self, CALLING, IDLE, LOST, Thread},
 };
@@ -134,7 +133,7 @@ pub(super) fn suspend(id: TaskId, thread: &mut Thread) {
 #[inline(always)]
 fn lose_current(thread: &mut Thread, reason: KernelLoss, place: Place) {
     lose(reason);
-    attempt::forget_that_of(&mut thread.call);
+    handover::forget_that_of(&mut thread.call);
     // Of a call that the application got EINTR from, there is no restart.
     if thread.call.connect.ret != -EINTR {
         thread.expect_lost(place);
@@ -148,7 +147,7 @@ fn give_up_last(tid: u32, thread: &mut Thread) {
         return;
     };
     lose(KernelLoss::NestingFull);
-    attempt::forget_that_of(&mut last.call);
+    handover::forget_that_of(&mut last.call);
     let handlers = last.handlers;
     suspended::remove(tid, thread.remove_suspended());
     // Its handlers return all the same.

@@ -11,10 +11,9 @@ use connect_ebpf::{
 };
 
 use super::{
-    attempt,
     call::{Arguments, Call},
     end::end,
-    interruption, observed,
+    handover, interruption, observed,
     thread::{self, CALLING, ENTRY, IDLE, LOST, NOTHING, RETURN, Thread},
 };
 use crate::{
@@ -147,7 +146,7 @@ fn miss(thread: &mut Thread) {
     if thread.call.connect.call.via == Via::Syscall.number() {
         returned(RETURNS_MISSED);
     }
-    attempt::forget_that_of(&mut thread.call);
+    handover::forget_that_of(&mut thread.call);
 }
 
 /// How a call returns.
