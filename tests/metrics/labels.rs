@@ -104,7 +104,8 @@ fn shown(bytes: &[u8]) -> String {
 
 pub(crate) fn ttl() -> Result<()> {
     const UID: u32 = 61_014;
-    let options = ["--label", "process", "--series-ttl", "0.5"];
+    // Long enough for a scrape on a machine that is busy with other tests.
+    let options = ["--label", "process", "--series-ttl", "3s"];
     let agent = export(UID, &options)?;
     for _ in 0..2 {
         workload::run("one", UID)?;
