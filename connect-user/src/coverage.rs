@@ -5,13 +5,14 @@
 
 use std::borrow::Cow;
 
+use connect_ebpf::attempt::ASSOCIATIONS_ENTRIES;
 use serde::Serialize;
 
 use crate::{
     attach::{
         hooks::{Hook, Way},
         selection::{Functions, Selection},
-        survey::{IoUring, Outcomes, Survey},
+        survey::{Associations, IoUring, Outcomes, Survey},
     },
     observation::{Hooks, Means, Whom},
 };
@@ -40,6 +41,9 @@ pub struct Coverage {
     /// What becomes of attempts that a call leaves unsettled.
     #[serde(rename = "coverage.outcome")]
     pub outcome: Cow<'static, str>,
+    /// What becomes of the associations of datagram sockets.
+    #[serde(rename = "coverage.association")]
+    pub association: Cow<'static, str>,
 }
 
 /// How a sentence about something unseen begins.
@@ -86,12 +90,13 @@ impl Coverage {
                 .into(),
                 Outcomes::Off(why) => not_seen(why),
             },
+            association: association(&hooks, survey, means),
         }
     }
 
     /// Every sentence, by the name of what it is about.
     #[must_use]
-    pub fn sentences(&self) -> [(&'static str, &str); 7] {
+    pub fn sentences(&self) -> [(&'static str, &str); 8] {
         [
             ("syscall", &self.syscall),
             ("compat", &self.compat),
@@ -100,6 +105,7 @@ impl Coverage {
             ("address", &self.address),
             ("interruption", &self.interruption),
             ("outcome", &self.outcome),
+            ("association", &self.association),
         ]
     }
 
@@ -179,6 +185,21 @@ fn io_uring(hooks: &[&Hook], survey: &Survey, means: Means) -> Cow<'static, str>
         }
     }
     seen.into()
+}
+
+fn association(hooks: &[&Hook], survey: &Survey, means: Means) -> Cow<'static, str> {
+    match &survey.associations {
+        Associations::Seen if means.sockets => format!(
+            "seen: {}, the first error that comes back to a connected datagram socket, of the {ASSOCIATIONS_ENTRIES} \
+             that were connected last",
+            points(hooks, Way::Association)
+        )
+        .into(),
+        Associations::Seen => not_seen("--skip-socket"),
+        Associations::Off(why) => not_seen(&format!(
+            "whether anybody is there to whom a datagram socket is connected: {why}"
+        )),
+    }
 }
 
 fn address(hooks: &[&Hook], functions: &Functions) -> Cow<'static, str> {

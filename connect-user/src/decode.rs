@@ -132,10 +132,10 @@ fn outcome(record: &record::Outcome, clock: Clock) -> Result<Outcome, Malformed>
         outcome,
         errno: match (outcome, record.errno) {
             (Settlement::Established, _) => Some(0),
-            (Settlement::Failed, errno) if errno != 0 => Some(errno),
+            (Settlement::Failed | Settlement::Abandoned, errno) if errno != 0 => Some(errno),
             _ => None,
         },
-        error_type: (outcome == Settlement::Failed)
+        error_type: (outcome != Settlement::Established)
             .then(|| error_type(record.errno))
             .flatten(),
         duration_ns: record.settled_ns.saturating_sub(record.call.entered_ns),

@@ -159,7 +159,8 @@ pub struct Outcome {
     pub call: Call,
     /// What became of it.
     pub outcome: Settlement,
-    /// 0 if established; why it failed, where that is known; absent if abandoned.
+    /// 0 if established; why it failed, where that is known; of one that was abandoned, the error that the network
+    /// had reported and the application had not read, if there was one.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub errno: Option<u32>,
     /// Name of the errno.
@@ -224,9 +225,18 @@ impl Outcome {
     /// that is not known.
     #[must_use]
     pub fn result(&self) -> &str {
+        match (&self.error_type, self.outcome) {
+            (Some(error), Settlement::Failed) => error,
+            _ => self.outcome.name(),
+        }
+    }
+
+    /// The name of the error that the network had reported, and that nobody has read, if the attempt was abandoned.
+    #[must_use]
+    pub fn unread(&self) -> Option<&str> {
         self.error_type
             .as_deref()
-            .unwrap_or_else(|| self.outcome.name())
+            .filter(|_| self.outcome == Settlement::Abandoned)
     }
 }
 
@@ -249,6 +259,8 @@ pub struct Line<'a> {
     pub outcome: Option<Settlement>,
     /// Of an outcome: what its call had returned.
     pub left_with: Option<&'a str>,
+    /// Of an outcome: see [`Outcome::unread`].
+    pub unread: Option<&'a str>,
 }
 
 impl<'a> From<&'a Connect> for Line<'a> {
@@ -262,6 +274,7 @@ impl<'a> From<&'a Connect> for Line<'a> {
             duration_ns: connect.duration_ns,
             outcome: None,
             left_with: None,
+            unread: None,
         }
     }
 }
@@ -272,11 +285,15 @@ impl<'a> From<&'a Outcome> for Line<'a> {
             timestamp: outcome.timestamp,
             call: &outcome.call,
             result: outcome.result(),
-            errno: outcome.errno.unwrap_or(0),
+            errno: outcome
+                .errno
+                .filter(|_| outcome.unread().is_none())
+                .unwrap_or(0),
             verdict: outcome.verdict(),
             duration_ns: Some(outcome.duration_ns),
             outcome: Some(outcome.outcome),
             left_with: Some(&outcome.left_with),
+            unread: outcome.unread(),
         }
     }
 }

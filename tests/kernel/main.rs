@@ -83,6 +83,7 @@ const CASES: &[&[Case]] = &[
     handshake::options::CASES,
     handshake::programs::CASES,
     handshake::settled::CASES,
+    handshake::soft::CASES,
     host::CASES,
     identity::CASES,
     inflight::CASES,

@@ -32,8 +32,8 @@ const BUDGET: Budget = Budget {
         (&["export", "--listen", "127.0.0.1:0"], EXPORT),
     ],
 };
-const TRACE: u64 = 25_400;
-const EXPORT: u64 = 36_230;
+const TRACE: u64 = 27_300;
+const EXPORT: u64 = 38_200;
 
 fn within_budget(_: &Case) -> Result<()> {
     let kernel = rustix::system::uname();

@@ -309,6 +309,8 @@ pub(crate) enum Settlement {
     Established,
     Failed(i32),
     Abandoned,
+    /// While an error had come back that nobody has read.
+    AbandonedWith(i32),
 }
 
 impl Settlement {

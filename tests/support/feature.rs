@@ -61,6 +61,12 @@ pub(crate) static MULTIPATH: Feature = Feature {
     needs: Needs::Linux((6, 1), "CONFIG_MPTCP"),
     probe: || true,
 };
+/// Before, nothing shows what comes back to a datagram socket.
+pub(crate) static ERROR_REPORT: Feature = Feature {
+    name: "errors that come back to datagram sockets",
+    needs: Needs::Linux((5, 14), "inet_sk_error_report"),
+    probe: || true,
+};
 pub(crate) static CHOSEN_ERRNO: Feature = Feature {
     name: "errno chosen by a cgroup program",
     needs: Needs::Linux((5, 18), "bpf_set_retval"),
@@ -107,6 +113,7 @@ static ALL: &[&Feature] = &[
     &SECCOMP_KILL,
     &DISCONNECTION,
     &MULTIPATH,
+    &ERROR_REPORT,
     &CHOSEN_ERRNO,
     &FUNCTIONS,
     #[cfg(target_arch = "x86_64")]

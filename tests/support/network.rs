@@ -2,7 +2,7 @@
 //! missing, a router that complains. Through rtnetlink(7) and packet(7), without other programs.
 
 use std::{
-    fs::File,
+    fs::{self, File},
     io::{Read as _, Write as _},
     net::{Ipv4Addr, SocketAddrV4, UdpSocket},
     os::fd::{AsFd as _, AsRawFd as _, BorrowedFd, OwnedFd},
@@ -11,16 +11,20 @@ use std::{
 use anyhow::{Context as _, Result, ensure};
 use libc::{
     AF_NETLINK, AF_PACKET, IFA_LOCAL, IFLA_IFNAME, IFLA_INFO_DATA, IFLA_INFO_KIND, IFLA_LINKINFO,
-    IFLA_NET_NS_FD, IPPROTO_ICMP, NETLINK_ROUTE, RT_SCOPE_LINK, RT_SCOPE_UNIVERSE, RT_TABLE_MAIN,
-    RTA_DST, RTA_OIF, RTA_PREFSRC, RTM_NEWADDR, RTM_NEWLINK, RTM_NEWROUTE, RTN_UNICAST,
-    RTPROT_STATIC, SOCK_DGRAM, SOCK_RAW,
+    IFLA_NET_NS_FD, IP_RECVERR, IPPROTO_ICMP, IPPROTO_IP, NETLINK_ROUTE, RT_SCOPE_LINK,
+    RT_SCOPE_UNIVERSE, RT_TABLE_MAIN, RTA_DST, RTA_GATEWAY, RTA_OIF, RTA_PREFSRC, RTM_NEWADDR,
+    RTM_NEWLINK, RTM_NEWROUTE, RTN_UNICAST, RTPROT_STATIC, SOCK_DGRAM, SOCK_RAW,
 };
 
-use rustix::thread::{LinkNameSpaceType, move_into_link_name_space};
+use rustix::{
+    event::{PollFd, PollFlags, poll},
+    thread::{LinkNameSpaceType, move_into_link_name_space},
+};
 
 use super::{
     child::in_thread,
     namespace::{LOOPBACK, enter_network},
+    option,
     syscall::{bind, socket},
 };
 
@@ -117,6 +121,27 @@ impl Neighbour {
             work()
         })
     }
+}
+
+/// A neighbour who is our gateway to [`REFUSED`], and answers that there is no such host. The answer comes back before
+/// the call that sends something returns.
+pub(crate) fn gateway_without_a_route() -> Result<Neighbour> {
+    const RTN_UNREACHABLE: u8 = 7;
+
+    let gateway = Neighbour::new()?;
+    gateway.play(|| {
+        fs::write("/proc/sys/net/ipv4/ip_forward", "1").context("no forwarding")?;
+        route_to_refusal(RTN_UNREACHABLE)
+    })?;
+    let mut request = route(REFUSED, RTN_UNICAST, RT_SCOPE_UNIVERSE);
+    request.attribute(RTA_GATEWAY, &NEIGHBOUR);
+    request.send(RTM_NEWROUTE).context("no route")?;
+    // Whoever answers has told its hardware address: that nobody listens there is an answer.
+    let socket = UdpSocket::bind("0.0.0.0:0")?;
+    option::set(&socket, IPPROTO_IP, IP_RECVERR, &1)?;
+    socket.send_to(b"here?", SocketAddrV4::new(NEIGHBOUR.into(), 9))?;
+    poll(&mut [PollFd::new(&socket, PollFlags::empty())], None)?;
+    Ok(gateway)
 }
 
 /// A pair of interfaces; the far one in another namespace, if there is one.

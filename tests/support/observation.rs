@@ -207,18 +207,30 @@ impl Observation {
             "network.local.port",
             "address.source",
         ];
-        let mut left: BTreeMap<_, _> = self
-            .connects
-            .iter()
-            .filter(|connect| connect.0.contains_key("unsettled"))
-            .map(|connect| Ok((connect.text("id")?, connect)))
-            .collect::<Result<_>>()?;
+        let (mut left, mut over) = (BTreeMap::new(), BTreeMap::new());
+        for connect in &self.connects {
+            let of = if connect.0.contains_key("unsettled") {
+                &mut left
+            } else {
+                // A datagram socket's association may fail later.
+                &mut over
+            };
+            of.insert(connect.text("id")?, connect);
+        }
         for outcome in &self.outcomes {
             if outcome.text("via")? == "unknown" {
                 continue;
             }
+            let id = outcome.text("id")?;
+            let association = || {
+                let is_datagram = outcome
+                    .text("network.transport")
+                    .is_ok_and(|transport| transport == "udp");
+                is_datagram.then(|| over.remove(id)).flatten()
+            };
             let call = left
-                .remove(outcome.text("id")?)
+                .remove(id)
+                .or_else(association)
                 .with_context(|| format!("an outcome of no attempt, or twice: {outcome:?}"))?;
             for (key, value) in &call.0 {
                 ensure!(

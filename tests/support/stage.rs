@@ -193,6 +193,7 @@ impl Stage {
             Settlement::Established => ("established", Some(0)),
             Settlement::Failed(errno) => ("failed", Some(errno)),
             Settlement::Abandoned => ("abandoned", None),
+            Settlement::AbandonedWith(errno) => ("abandoned", Some(errno)),
         };
         for (key, value) in [
             ("process.pid", caller.pid.into()),

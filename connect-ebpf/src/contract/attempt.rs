@@ -41,7 +41,8 @@ pub struct Handover {
     pub settled_ns: u64,
     /// What the call returned, 0 or a negated errno; 0 where the settlement was first.
     pub ret: i64,
-    /// Why the attempt failed, or 0.
+    /// Why the attempt failed, or 0. Where it was abandoned, or the call was first: the error that the network had
+    /// reported by then, and that the application had not read.
     pub errno: u32,
     /// A [`crate::code::Settlement`]: [`crate::code::Settlement::Pending`] where the call was first.
     pub settlement: u8,
@@ -50,6 +51,13 @@ pub struct Handover {
     /// Both ends of the socket when the attempt was settled.
     pub endpoints: Endpoints,
 }
+
+/// Name of the LRU hash map of connected datagram sockets, by the address of the kernel's `struct sock`, each with
+/// the [`crate::record::Connect`] of the call that connected it.
+pub const ASSOCIATIONS_MAP: &str = "ASSOCIATIONS";
+/// Capacity of [`ASSOCIATIONS_MAP`]: the kernel does not show that a datagram socket is closed, so the least recently
+/// used is forgotten.
+pub const ASSOCIATIONS_ENTRIES: u32 = 8192;
 
 /// Which attempt a socket has made.
 #[derive(Clone, Copy, Debug)]

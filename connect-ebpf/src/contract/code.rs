@@ -137,6 +137,12 @@ impl Transport {
         !matches!(self, Self::Unknown | Self::Other)
     }
 
+    /// Whether its sockets send datagrams to wherever they are connected, which by itself sends nothing.
+    #[must_use]
+    pub const fn is_datagram(self) -> bool {
+        matches!(self, Self::Udp | Self::Udplite | Self::Icmp | Self::Raw)
+    }
+
     /// Whether its sockets have the endpoints of the internet: addresses and ports.
     #[must_use]
     pub const fn is_internet(self) -> bool {

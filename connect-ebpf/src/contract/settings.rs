@@ -81,6 +81,10 @@ pub struct Settings {
     pub outcomes: u32,
     /// Not 0: look at the socket behind the descriptor of every call.
     pub sockets: u32,
+    /// Not 0: errors that come back to connected datagram sockets are reported.
+    pub associations: u32,
+    /// Bits of `thread_info.flags` that interrupt a system call, and have it restarted.
+    pub interrupting_flags: u32,
     /// Not 0: a call that leaves its attempt unsettled is not reported, as its outcome will be.
     pub settled_only: u32,
     /// Which hooks report native calls: `NATIVE_*`.
@@ -184,6 +188,15 @@ pub struct Offsets {
     pub sock_protocol: u32,
     /// `sock.sk_err`
     pub sock_err: u32,
+    /// `sock.sk_err_soft`
+    pub sock_err_soft: u32,
+    /// `sock.sk_tsflags`
+    pub sock_tsflags: u32,
+    /// `sock.sk_error_queue`
+    pub sock_error_queue: u32,
+    /// From a `struct sk_buff` in that queue to its error: `sk_buff.cb` and `sock_exterr_skb.ee`; 0 where that is not
+    /// known.
+    pub sk_buff_error: u32,
     /// `inet_sock.inet_sport`
     pub inet_sport: u32,
     /// `task_struct.stack`
@@ -220,6 +233,10 @@ impl Offsets {
         sock_v6_daddr: 0,
         sock_protocol: 0,
         sock_err: 0,
+        sock_err_soft: 0,
+        sock_tsflags: 0,
+        sock_error_queue: 0,
+        sk_buff_error: 0,
         inet_sport: 0,
         task_stack: 0,
         task_flags: 0,
@@ -251,6 +268,8 @@ impl Settings {
         deliver_sa_flags: 0,
         outcomes: OUTCOMES_OFF,
         sockets: 0,
+        associations: 0,
+        interrupting_flags: 0,
         settled_only: 0,
         native: NATIVE_BY_TRACEPOINT,
         skipped: 0,
@@ -262,7 +281,7 @@ impl Settings {
 }
 
 const _: () =
-    assert!(size_of::<Settings>() == 72 + size_of::<IoUringLayout>() + size_of::<Offsets>());
+    assert!(size_of::<Settings>() == 80 + size_of::<IoUringLayout>() + size_of::<Offsets>());
 
 #[cfg(feature = "user")]
 #[expect(

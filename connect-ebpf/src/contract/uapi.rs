@@ -38,6 +38,8 @@ pub mod errno {
     pub const EINTR: u32 = 4;
     /// No such system call.
     pub const ENOSYS: u32 = 38;
+    /// A datagram is larger than the way to its destination takes.
+    pub const EMSGSIZE: u32 = 90;
     /// The socket is connected already.
     pub const EISCONN: u32 = 106;
     /// An earlier attempt of the socket goes on.

@@ -184,6 +184,75 @@ pub(crate) fn error(sk: u64) -> Option<u32> {
     read(sk, setting!(offsets.sock_err))
 }
 
+/// `sk_err_soft`: an errno that did not end the attempt, or 0: the network reported it while a system call had the
+/// socket locked. Whoever reads `SO_ERROR` takes it away.
+#[inline(always)]
+pub(crate) fn soft_error(sk: u64) -> u32 {
+    if setting!(offsets.sock_err_soft) == 0 {
+        return 0;
+    }
+    read_or_zero(sk, setting!(offsets.sock_err_soft))
+}
+
+/// `struct sk_buff_head` as far as it is needed (`include/linux/skbuff.h`).
+#[derive(Clone, Copy)]
+#[repr(C)]
+struct BufferQueue {
+    next: u64,
+    prev: u64,
+    length: u32,
+    lock: u32,
+}
+
+/// `struct sock_extended_err` as far as it is needed (`include/uapi/linux/errqueue.h`).
+#[derive(Clone, Copy)]
+#[repr(C)]
+struct ExtendedError {
+    errno: u32,
+    origin: u8,
+    hole: [u8; 3],
+}
+
+/// `SO_EE_ORIGIN_*` of what is an error: found here, or by ICMP; timestamps and the like have higher numbers.
+const ORIGIN_LOCAL: u8 = 1;
+const ORIGIN_ICMP6: u8 = 3;
+
+/// What a socket's queue of errors (`IP_RECVERR`) got last.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Queued {
+    /// It is empty.
+    Nothing,
+    /// Something that is no error, or of which nothing is known.
+    NoError,
+    /// This errno.
+    Error(u32),
+}
+
+/// What a socket's queue of errors got last.
+#[inline(always)]
+pub(crate) fn queued(sk: u64) -> Queued {
+    let queue: BufferQueue = read_or_zero(sk, setting!(offsets.sock_error_queue));
+    if queue.length == 0 {
+        return Queued::Nothing;
+    }
+    if setting!(offsets.sk_buff_error) == 0 {
+        return Queued::NoError;
+    }
+    let error: ExtendedError = read_or_zero(queue.prev, setting!(offsets.sk_buff_error));
+    if (ORIGIN_LOCAL..=ORIGIN_ICMP6).contains(&error.origin) {
+        Queued::Error(error.errno)
+    } else {
+        Queued::NoError
+    }
+}
+
+/// Whether a socket asks for timestamps (`SO_TIMESTAMPING`), which the kernel reports as it reports errors. The lower
+/// half of `sk_tsflags`, as its length differs between kernels: in it are all flags that ask for one.
+#[inline(always)]
+pub(crate) fn asks_for_timestamps(sk: u64) -> bool {
+    read_or_zero::<u16>(sk, setting!(offsets.sock_tsflags)) != 0
+}
+
 /// Whether it is known where a socket keeps its endpoints.
 #[inline(always)]
 pub(crate) fn has_endpoints() -> bool {

@@ -7,7 +7,7 @@ use aya_ebpf::helpers::{
 use connect_ebpf::record::COMM_LEN;
 
 use super::{
-    architecture::{self, INTERRUPTED},
+    architecture,
     memory::{self, field},
     setting::setting,
 };
@@ -99,12 +99,13 @@ pub(crate) fn is_compat() -> bool {
     architecture::is_compat(unsafe { bpf_get_current_task() })
 }
 
-/// Whether something may interrupt the current task's system call, or has: a signal, a stop, a
-/// debugger. False where surely nothing does.
+/// Whether something interrupts the current task's system call: a signal, a stop, a debugger, work that another task
+/// has for it. By the flags at which the kernel itself decides whether a call is restarted, so a number that a seccomp
+/// filter gives means the same here and there.
 #[inline(always)]
-pub(crate) fn may_be_interrupted() -> bool {
+pub(crate) fn is_interrupted() -> bool {
     // SAFETY: no arguments.
     let task = unsafe { bpf_get_current_task() };
     // What a task begins with (`CONFIG_THREAD_INFO_IN_TASK`), and `flags` is what that begins with.
-    memory::read::<u64>(task, 0).is_none_or(|flags| flags & INTERRUPTED != 0)
+    memory::read_or_zero::<u32>(task, 0) & setting!(interrupting_flags) != 0
 }

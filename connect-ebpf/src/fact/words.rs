@@ -57,6 +57,27 @@ pub(crate) unsafe fn copy<T>(to: *mut T, from: *const T) {
     });
 }
 
+/// Something on the stack that begins at a multiple of eight.
+#[repr(C, align(8))]
+pub(crate) struct Aligned<T>(pub(crate) T);
+
+/// Whether two are the same, byte for byte.
+///
+/// # Safety
+///
+/// Both can be read, and begin at a multiple of eight.
+#[inline(always)]
+pub(crate) unsafe fn are_equal<T>(one: *const T, other: *const T) -> bool {
+    let mut differences = 0;
+    for_each_word!(T, |number| {
+        let one = one.cast::<u64>().wrapping_add(number);
+        let other = other.cast::<u64>().wrapping_add(number);
+        // SAFETY: both are within a T, and aligned.
+        differences |= unsafe { one.read() ^ other.read() };
+    });
+    differences == 0
+}
+
 /// How many words a T has.
 const fn count<T>() -> usize {
     const { assert!(size_of::<T>().is_multiple_of(size_of::<u64>())) };

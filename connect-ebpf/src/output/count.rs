@@ -84,6 +84,15 @@ pub(crate) fn outcome(call: &Call, transport: u8, settlement: u8, errno: u32, du
     }
 }
 
+/// Counts an association of a datagram socket that has failed: as an attempt, of which nothing was known before.
+#[inline(always)]
+pub(crate) fn association_failed(class: u8, transport: u8, errno: u32) {
+    if counting!(counters) != 0 {
+        count_begun(class, transport, 1);
+        count_settled(class, transport, Settlement::Failed.number(), errno);
+    }
+}
+
 #[inline(never)]
 fn count_begun(class: u8, transport: u8, by: u64) {
     if let Some(tally) = TALLIES.get_ptr_mut(tally_index(class, transport)) {
@@ -132,12 +141,7 @@ fn count_connect(connect: &Connect) {
 
 #[inline(never)]
 fn count_outcome(class: u8, transport: u8, settlement: u8, errno: u32, duration_ns: u64) {
-    let known = settlement == Settlement::Failed.number()
-        && count_failure(class, transport, Failure::OUTCOME, errno_code(errno.into()));
-    if !known && let Some(tally) = TALLIES.get_ptr_mut(tally_index(class, transport)) {
-        // SAFETY: the pointer is the map's own and this CPU's.
-        increment(unsafe { &mut (*tally).outcomes[usize::from(settlement & 3)] });
-    }
+    count_settled(class, transport, settlement, errno);
     if let Some(durations) = DURATIONS.get_ptr_mut(durations_index(coarse_class(class), transport))
     {
         // SAFETY: the pointer is the map's own and this CPU's.
@@ -146,6 +150,16 @@ fn count_outcome(class: u8, transport: u8, settlement: u8, errno: u32, duration_
         if let Some(histogram) = histograms.get_mut(usize::from(settlement).wrapping_sub(1)) {
             observe(histogram, duration_ns);
         }
+    }
+}
+
+#[inline(always)]
+fn count_settled(class: u8, transport: u8, settlement: u8, errno: u32) {
+    let known = settlement == Settlement::Failed.number()
+        && count_failure(class, transport, Failure::OUTCOME, errno_code(errno.into()));
+    if !known && let Some(tally) = TALLIES.get_ptr_mut(tally_index(class, transport)) {
+        // SAFETY: the pointer is the map's own and this CPU's.
+        increment(unsafe { &mut (*tally).outcomes[usize::from(settlement & 3)] });
     }
 }
 

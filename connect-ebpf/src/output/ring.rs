@@ -26,6 +26,30 @@ pub(crate) fn submit<T: 'static>(write: impl FnOnce(*mut T)) {
     record.submit(wakeup(size_of::<T>() as u64));
 }
 
+/// As [`submit`], but a record is submitted, or its loss counted, only if it is still wanted when all of it is
+/// written. Returns whether it is.
+#[inline(always)]
+pub(crate) fn submit_if<T: 'static>(
+    write: impl FnOnce(*mut T),
+    is_wanted: impl Fn() -> bool,
+) -> bool {
+    let Some(mut record) = RECORDS.reserve::<T>(0) else {
+        let is_wanted = is_wanted();
+        if is_wanted {
+            lose(KernelLoss::RingFull);
+        }
+        return is_wanted;
+    };
+    write(record.as_mut_ptr());
+    if is_wanted() {
+        record.submit(wakeup(size_of::<T>() as u64));
+        true
+    } else {
+        record.discard(u64::from(BPF_RB_NO_WAKEUP));
+        false
+    }
+}
+
 /// A wake-up costs more than everything else here together, so the agent's timer does the work,
 /// and a wake-up comes only with every [`Settings::wakeup_bytes`] written, before the ring buffer
 /// can overflow between two ticks.

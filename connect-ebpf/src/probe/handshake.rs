@@ -50,6 +50,7 @@ fn inet_sock_set_state_settle(ctx: RawTracePointContext) {
         sk,
         change,
         || socket::error(sk),
+        || socket::soft_error(sk),
         |to| {
             let _unknown = socket::write_endpoints(sk, to);
         },
@@ -64,7 +65,7 @@ fn inet_sock_set_state_without_errno(ctx: TracePointContext) {
         new: fixed(&ctx, NEWSTATE),
     };
     if !change.begins() {
-        handshake::settle(sk, change, || None, |to| *to = endpoints(&ctx));
+        handshake::settle(sk, change, || None, || 0, |to| *to = endpoints(&ctx));
     } else if fixed::<u16>(&ctx, PROTOCOL) == IPPROTO_TCP {
         handshake::begin(sk, || endpoints(&ctx));
     }

@@ -32,6 +32,7 @@ use super::{
 use crate::{
     fact::{
         setting::{counting, setting},
+        socket,
         task::{self, TaskId},
         words,
     },
@@ -100,7 +101,7 @@ pub(super) fn begin_unexplained(id: TaskId, sk: u64, peer: &Endpoints, at_ns: u6
     }
     attempt.outcome.transport = Transport::Tcp.number();
     if insert(sk, attempt) {
-        let _settled = hand_over_to_settlement(sk, attempt, 0);
+        let _settled = hand_over_to_settlement(sk, attempt, 0, 0);
     }
 }
 
@@ -146,7 +147,8 @@ fn new_attempt(at_ns: u64) -> Option<&'static mut Attempt> {
 }
 
 /// The kernel settles the attempt that a socket makes, if it makes one that is followed. `how` says what
-/// became of it, and why it failed, or 0; and writes both ends of the socket.
+/// became of it, and why it failed, or 0; of one that was abandoned, the error that nobody has read. And it writes
+/// both ends of the socket.
 #[inline(always)]
 pub(super) fn settle(sk: u64, how: impl FnOnce(&mut Endpoints) -> (Settlement, u32)) {
     let Some(attempt) = under_way(sk) else {
@@ -161,6 +163,11 @@ pub(super) fn settle(sk: u64, how: impl FnOnce(&mut Endpoints) -> (Settlement, u
     if let Some(first) = hand_over(sk, attempt, handover)
         && first.settlement == Settlement::Pending.number()
     {
+        if settlement == Settlement::Abandoned && errno == 0 && first.errno != 0 {
+            // The application has read the error meanwhile, and so closed a socket that had failed.
+            handover.errno = first.errno;
+            handover.settlement = Settlement::Failed.number();
+        }
         report(sk, attempt, first.ret, handover);
     }
 }
@@ -253,7 +260,8 @@ pub(super) fn leave(call: &mut Call) {
         return;
     };
     if call.connect.unsettled != 0 {
-        if let Some(settled) = hand_over_to_settlement(sk, attempt, ret) {
+        let error = socket::soft_error(sk);
+        if let Some(settled) = hand_over_to_settlement(sk, attempt, ret, error) {
             report(sk, attempt, ret, settled);
         }
         return;

@@ -121,18 +121,21 @@ pub(super) fn new_handover<'a>(
     handover
 }
 
-/// The call that has begun an attempt leaves it unsettled, and has returned this. Returns the settlement, if
+/// The call that has begun an attempt leaves it unsettled, and has returned this, while the network has reported that
+/// error, or 0. Returns the settlement, if
 /// that was handed over before: then the call reports.
 #[inline(always)]
 pub(super) fn hand_over_to_settlement(
     sk: u64,
     attempt: &Attempt,
     ret: i64,
+    error: u32,
 ) -> Option<&'static Handover> {
     let mut place = MaybeUninit::uninit();
     let left = new_handover(&mut place, attempt);
     // Its settlement is 0, which is pending.
     left.ret = ret;
+    left.errno = error;
     // Another call on the socket may have left the attempt as well, and only one of them is reported.
     hand_over(sk, attempt, left).filter(|first| first.settlement != Settlement::Pending.number())
 }

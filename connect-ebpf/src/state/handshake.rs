@@ -51,12 +51,14 @@ pub(crate) fn begin(sk: u64, endpoints: impl FnOnce() -> Endpoints) {
 }
 
 /// A socket changes its state, which may settle an attempt. `error` is why it is closed: an errno, 0 where
-/// the application gave up, `None` where that is not known. `endpoints` writes both ends.
+/// the application gave up, `None` where that is not known. `unread` is an error that the application has not read.
+/// `endpoints` writes both ends.
 #[inline(always)]
 pub(crate) fn settle(
     sk: u64,
     change: Change,
     error: impl FnOnce() -> Option<u32>,
+    unread: impl FnOnce() -> u32,
     endpoints: impl FnOnce(&mut Endpoints),
 ) {
     if !observed::is_on() {
@@ -69,7 +71,7 @@ pub(crate) fn settle(
             endpoints(to);
             if change.new == TCP_CLOSE {
                 match error() {
-                    Some(0) => (Settlement::Abandoned, 0),
+                    Some(0) => (Settlement::Abandoned, unread()),
                     Some(errno) => (Settlement::Failed, errno),
                     None => (Settlement::Failed, 0),
                 }

@@ -75,7 +75,7 @@ pub(super) fn unless_trapped(ret: i64, call: &Call) -> i64 {
     let entry_seen = call.known & KNOWN_ENTRY != 0;
     let has_arguments = call.known & KNOWN_ARGUMENTS != 0;
     let fd = has_arguments.then_some(call.fd);
-    if !entry_seen && architecture::is_taken_back(ret, fd, task::may_be_interrupted) {
+    if !entry_seen && architecture::is_taken_back(ret, fd, task::is_interrupted) {
         TRAPPED
     } else {
         ret
@@ -85,7 +85,7 @@ pub(super) fn unless_trapped(ret: i64, call: &Call) -> i64 {
 /// Whether a call that returned this is not over yet.
 #[inline(always)]
 pub(super) fn suspends(ret: i64) -> bool {
-    ret == TRAPPED || (is_interruption(ret) && task::may_be_interrupted())
+    ret == TRAPPED || (is_interruption(ret) && task::is_interrupted())
 }
 
 #[inline(always)]
@@ -213,7 +213,7 @@ fn restart(tid: u32, thread: &mut Thread) -> bool {
 #[inline(always)]
 pub(super) fn lost_returns(thread: &mut Thread, ret: i64) {
     thread.state = IDLE;
-    if is_interruption(ret) && ret != -EINTR && task::may_be_interrupted() {
+    if is_interruption(ret) && ret != -EINTR && task::is_interrupted() {
         let place = black_box(registers().map_or(Place::UNKNOWN, |registers| registers.place));
         thread.expect_lost(place);
     }

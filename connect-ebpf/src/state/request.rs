@@ -16,6 +16,7 @@ use connect_ebpf::{
 };
 
 use super::{
+    association,
     call::{Arguments, Call},
     end::end,
     observed,
@@ -191,6 +192,7 @@ pub(crate) fn complete(key: Key, result: impl FnOnce() -> i32) {
     request.under_way = 0;
     request.call.returns(result().into(), at_ns);
     end(&mut request.call);
+    association::conclude(&mut request.call);
     forget_socket(request.call.connect.call.pid, &request.call);
     let _gone = REQUESTS.remove(&key);
 }

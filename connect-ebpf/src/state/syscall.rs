@@ -11,6 +11,7 @@ use connect_ebpf::{
 };
 
 use super::{
+    association,
     call::{Arguments, Call},
     end::end,
     handover, interruption, observed,
@@ -216,6 +217,21 @@ pub(crate) fn exit(
     }
     call.connect.ret = interruption::kernels_own(ret);
     end(call);
+    if association::is_concluded_by(call) {
+        associate(id.tid);
+    }
+}
+
+/// The last call of a thread has connected a datagram socket, or dissolved its association.
+///
+/// A global function for the kernel, of numbers only, so that the verifier looks at it once per program.
+#[unsafe(no_mangle)]
+#[inline(never)]
+extern "C" fn associate(tid: u32) -> u32 {
+    if let Some(thread) = thread::entry(tid) {
+        association::associate(&mut thread.call);
+    }
+    0
 }
 
 /// Whether the thread is in a call whose entry was seen, and this is the one that returns. Where the kernel

@@ -43,6 +43,8 @@ pub enum Group {
     Attempts,
     /// [`Self::Attempts`] without errno, where the kernel's BTF does not say where the socket has it.
     AttemptsPlain,
+    /// Errors that come back to connected datagram sockets.
+    Associations,
     /// Forgets threads.
     Lifetime,
     /// Follows descendants. Attached only where a command is observed: it taxes every fork.
@@ -132,6 +134,8 @@ pub enum Way {
     Interruption,
     /// What becomes of attempts, also of those that no call explains.
     Attempt,
+    /// What becomes of the associations of datagram sockets.
+    Association,
 }
 
 /// Records that a program makes.
@@ -155,6 +159,8 @@ pub const SIGNAL_DELIVER: Tracepoint = tracepoint("signal", "signal_deliver");
 pub const RT_SIGRETURN: Tracepoint = tracepoint("syscalls", "sys_enter_rt_sigreturn");
 /// Every change of a TCP socket's state.
 pub const SET_STATE: Tracepoint = tracepoint("sock", "inet_sock_set_state");
+/// An error comes back to a socket, from kernel 5.14 on.
+pub const SK_ERROR_REPORT: Tracepoint = tracepoint("sock", "inet_sk_error_report");
 /// That a native call returns.
 pub const EXIT_CONNECT: Tracepoint = tracepoint("syscalls", "sys_exit_connect");
 /// A submission to io_uring, from kernel 6.4 on.
@@ -186,6 +192,8 @@ pub const HOOKS: &[Hook] = &[
     row(Group::Attempts, "inet_sock_set_state_settle", Point::Raw(SET_STATE), &[Way::Attempt], Records::No),
     row(Group::Attempts, "inet_sock_set_state_begin", Point::Raw(SET_STATE), &[Way::Attempt], Records::No),
     row(Group::AttemptsPlain, "inet_sock_set_state_without_errno", Point::Plain(SET_STATE), &[Way::Attempt], Records::No),
+
+    row(Group::Associations, "inet_sk_error_report", Point::Raw(SK_ERROR_REPORT), &[Way::Association], Records::No),
 
     row(Group::Lifetime, "sched_process_exit", Point::Raw(tracepoint("sched", "sched_process_exit")), &[], Records::No),
     row(Group::Lifetime, "sched_process_exec", Point::Raw(tracepoint("sched", "sched_process_exec")), &[], Records::No),

@@ -3,7 +3,10 @@
 use anyhow::{Context as _, Result};
 use aya::{Ebpf, EbpfLoader};
 use connect_ebpf::{
-    attempt::{ATTEMPTS_MAP, HANDOVERS_MAP, IDENTITIES_ENTRIES, IDENTITIES_MAP},
+    attempt::{
+        ASSOCIATIONS_ENTRIES, ASSOCIATIONS_MAP, ATTEMPTS_MAP, HANDOVERS_MAP, IDENTITIES_ENTRIES,
+        IDENTITIES_MAP,
+    },
     counter::{
         COUNTING_GLOBAL, DURATIONS, DURATIONS_MAP, FAILURES, FAILURES_MAP, TALLIES, TALLIES_MAP,
     },
@@ -46,6 +49,10 @@ pub(super) fn load(settings: &Settings, counts: &Counts, capacity: Capacity) -> 
         .map_max_entries(ATTEMPTS_MAP, attempts)
         .map_max_entries(HANDOVERS_MAP, attempts)
         .map_max_entries(IDENTITIES_MAP, identities)
+        .map_max_entries(
+            ASSOCIATIONS_MAP,
+            used(settings.associations != 0, ASSOCIATIONS_ENTRIES),
+        )
         .map_max_entries(REQUESTS_MAP, requests)
         .map_max_entries(REQUESTS_BY_SOCKET_MAP, requests)
         .map_max_entries(LINEAGE_MAP, used(settings.lineage != 0, LINEAGE_ENTRIES))

@@ -2,7 +2,7 @@
 
 use super::{
     hooks::{self, Group, Hook},
-    survey::{IoUring, Outcomes, Survey},
+    survey::{Associations, IoUring, Outcomes, Survey},
 };
 use crate::observation::{Hooks, Means, Whom};
 
@@ -40,6 +40,7 @@ impl Selection {
             Group::HandlerReturns => interruptions && by_tracepoint,
             Group::Attempts => matches!(survey.outcomes, Outcomes::WithErrno(_)),
             Group::AttemptsPlain => matches!(survey.outcomes, Outcomes::WithoutErrno(_)),
+            Group::Associations => means.sockets && survey.associations == Associations::Seen,
             Group::Lifetime => true,
             Group::Lineage => *whom != Whom::Host,
             Group::IoUring => raw.is_some(),

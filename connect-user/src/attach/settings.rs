@@ -14,7 +14,7 @@ use connect_ebpf::settings::{
 use super::{
     counts::Counts,
     hooks::{FORK, SIGNAL_DELIVER},
-    survey::{IoUring, Outcomes, Survey},
+    survey::{Associations, IoUring, Outcomes, Survey},
 };
 use crate::{
     host::{kernel, tracefs::Tracefs},
@@ -78,6 +78,8 @@ pub(super) fn settings(
         deliver_sa_flags: deliver("sa_flags")?,
         outcomes,
         sockets: u32::from(means.sockets && survey.offsets().is_some()),
+        associations: u32::from(means.sockets && survey.associations == Associations::Seen),
+        interrupting_flags: kernel::interrupting_flags(&kernel::release()),
         settled_only: u32::from(events.as_ref().is_some_and(Events::settled_only)),
         native: match means.hooks {
             Hooks::Tracepoint => NATIVE_BY_TRACEPOINT,

@@ -4,7 +4,8 @@ use aya::{programs::ProgramType, sys::is_program_supported};
 use connect_ebpf::settings::{IoUringLayout, Offsets};
 
 use super::hooks::{
-    self, COMPLETE, FILE_GET, REQ_FAILED, RT_SIGRETURN, SET_STATE, SIGNAL_DELIVER, SUBMIT_SQE,
+    self, COMPLETE, FILE_GET, REQ_FAILED, RT_SIGRETURN, SET_STATE, SIGNAL_DELIVER, SK_ERROR_REPORT,
+    SUBMIT_SQE,
 };
 use crate::host::{
     layout::{FunctionIds, Layout, RawIoUring},
@@ -18,6 +19,8 @@ pub struct Survey {
     pub interruptions: Option<bool>,
     /// How far attempts can be followed.
     pub outcomes: Outcomes,
+    /// Whether errors that come back to datagram sockets are seen.
+    pub associations: Associations,
     /// How connects of io_uring are seen.
     pub io_uring: IoUring,
     /// Functions that may be hooked.
@@ -32,6 +35,15 @@ pub enum Outcomes {
     /// To their end; why not further.
     WithoutErrno(String),
     /// Not at all; why not.
+    Off(String),
+}
+
+/// Whether errors that come back to datagram sockets are seen on this kernel.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Associations {
+    /// They are.
+    Seen,
+    /// They are not; why not.
     Off(String),
 }
 
@@ -53,6 +65,7 @@ impl Survey {
         Self {
             interruptions: None,
             outcomes: Outcomes::Off(why.to_owned()),
+            associations: Associations::Off(why.to_owned()),
             io_uring: IoUring::Off(why.to_owned()),
             functions: FunctionIds::default(),
         }
@@ -71,6 +84,7 @@ impl Survey {
         Self {
             functions: functions.unwrap_or_default(),
             interruptions: follows_interruptions(tracefs),
+            associations: associations(tracefs, layout_known),
             outcomes: outcomes(tracefs, layout),
             io_uring,
         }
@@ -95,6 +109,21 @@ fn outcomes(tracefs: &Tracefs, layout: Result<Layout, String>) -> Outcomes {
         Ok(true) => Outcomes::WithoutErrno(refused),
         Ok(false) => Outcomes::Off(format!("{refused}; no tracepoint {SET_STATE}")),
         Err(error) => Outcomes::Off(format!("{refused}; tracefs cannot be read: {error}")),
+    }
+}
+
+fn associations(tracefs: &Tracefs, layout: Option<&Layout>) -> Associations {
+    if layout.is_none() {
+        return Associations::Off(
+            "the kernel's BTF, which says where a socket has its error, is missing".to_owned(),
+        );
+    }
+    match tracefs.has(SK_ERROR_REPORT) {
+        Ok(true) => Associations::Seen,
+        Ok(false) => Associations::Off(format!(
+            "the kernel has no tracepoint {SK_ERROR_REPORT}, which came with 5.14"
+        )),
+        Err(error) => Associations::Off(format!("tracefs cannot be read: {error}")),
     }
 }
 

@@ -18,6 +18,35 @@ pub fn preempts_programs() -> bool {
     version(&release()) >= FIRST_TO_PREEMPT
 }
 
+/// Bits of `thread_info.flags` at which the kernel of this release interrupts a system call and has it restarted:
+/// `TIF_SIGPENDING` and `TIF_NOTIFY_SIGNAL`. Nothing that a running kernel shows says which they are, but its version.
+///
+/// Source: `arch/*/include/asm/thread_info.h`; since the flags are the same for every architecture,
+/// `include/asm-generic/thread_info_tif.h`. In the versions between, both: another flag then makes a number that a
+/// seccomp filter gives look like an interruption.
+#[must_use]
+pub fn interrupting_flags(release: &str) -> u32 {
+    const GENERIC: u32 = 1 << 1 | 1 << 2;
+    let version = version(release);
+    if cfg!(target_arch = "aarch64") {
+        const OWN: u32 = 1 << 0 | 1 << 6;
+        // From 6.13 on, it may have another flag in between.
+        return if version < (6, 13) {
+            OWN
+        } else {
+            OWN | 1 << 7 | GENERIC
+        };
+    }
+    const OWN: u32 = 1 << 2 | 1 << 17;
+    if version < (6, 16) {
+        OWN
+    } else if version < (6, 18) {
+        OWN | GENERIC
+    } else {
+        GENERIC
+    }
+}
+
 /// The first two numbers of a release; 0 where there is none.
 #[must_use]
 pub fn version(release: &str) -> (u32, u32) {

@@ -83,6 +83,8 @@ fn read_in(path: &Path, functions: &[&'static str]) -> Result<Layout> {
             "sock",
             "sock_common",
             "inet_sock",
+            "sk_buff",
+            "sock_exterr_skb",
             "k_sigaction",
             "sigaction",
             "io_kiocb",
@@ -151,6 +153,13 @@ fn offsets(types: &Types<'_>) -> Result<Offsets> {
         (Some(cqe), Some(fd)) => cqe + fd,
         _ => 0,
     };
+    let sk_buff_error = match (
+        types.offset("sk_buff", "cb"),
+        types.offset("sock_exterr_skb", "ee"),
+    ) {
+        (Some(cb), Some(ee)) => cb + ee,
+        _ => 0,
+    };
     Ok(Offsets {
         task_files: at("task_struct", "files")?,
         files_fdt: at("files_struct", "fdt")?,
@@ -159,6 +168,10 @@ fn offsets(types: &Types<'_>) -> Result<Offsets> {
         sock_v6_daddr,
         sock_protocol: at("sock", "sk_protocol")?,
         sock_err: at("sock", "sk_err")?,
+        sock_err_soft: at("sock", "sk_err_soft")?,
+        sock_tsflags: at("sock", "sk_tsflags")?,
+        sock_error_queue: at("sock", "sk_error_queue")?,
+        sk_buff_error,
         inet_sport: at("inet_sock", "inet_sport")?,
         task_stack: at("task_struct", "stack")?,
         task_flags: at("task_struct", "flags")?,

@@ -201,7 +201,10 @@ fn destination(shown: Line<'_>) -> String {
         let _ok = write!(text, " ({way})");
     }
     if let Some(left_with) = shown.left_with {
-        let _ok = write!(text, " (after {left_with})");
+        let _ok = match shown.unread {
+            Some(error) => write!(text, " (after {left_with}; {error} was not read)"),
+            None => write!(text, " (after {left_with})"),
+        };
     }
     text
 }

@@ -10,6 +10,7 @@ pub(crate) mod many;
 pub(crate) mod options;
 pub(crate) mod programs;
 pub(crate) mod settled;
+pub(crate) mod soft;
 
 use std::{
     net::{TcpListener, TcpStream},

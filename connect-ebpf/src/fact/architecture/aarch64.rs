@@ -17,13 +17,6 @@ pub(crate) const SYSCALL_LENGTH: u64 = 4;
 /// decides otherwise (`do_signal` in `arch/arm64/kernel/signal.c`).
 pub(crate) const SHOWS_DECISION: bool = false;
 
-/// `thread_info.flags` bits that interrupt a system call, `TIF_SIGPENDING` and `TIF_NOTIFY_SIGNAL`:
-/// bits 0 and 6, or 7 where tasks are preempted lazily (`arch/arm64/include/asm/thread_info.h`); or where
-/// the flags are the same for every architecture bits 1 and 2
-/// (`include/asm-generic/thread_info_tif.h`). Nothing says which of these a kernel has; the other
-/// meanings of these bits only make a call look interrupted.
-pub(crate) const INTERRUPTED: u64 = 1 << 0 | 1 << 1 | 1 << 2 | 1 << 6 | 1 << 7;
-
 /// Where `rt_sigreturn(2)` finds the registers that it restores, from the stack pointer on, in
 /// bytes: `uc_mcontext.regs`, `.sp` and `.pc` (`arch/arm64/include/uapi/asm/sigcontext.h`), behind a
 /// `siginfo` of 128 bytes and a `ucontext` of 176.
@@ -51,9 +44,9 @@ pub(crate) fn is_compat(task: u64) -> bool {
 pub(crate) fn is_taken_back(
     ret: i64,
     fd: Option<i32>,
-    may_be_interrupted: impl FnOnce() -> bool,
+    is_interrupted: impl FnOnce() -> bool,
 ) -> bool {
-    fd == Some(ret as i32) && may_be_interrupted()
+    fd == Some(ret as i32) && is_interrupted()
 }
 
 /// Offsets in `struct pt_regs` (`arch/arm64/include/asm/ptrace.h`), in bytes: `regs` is first.

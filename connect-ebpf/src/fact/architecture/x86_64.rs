@@ -21,13 +21,6 @@ pub(crate) const SYSCALL_LENGTH: u64 = 2;
 /// decided for a restart.
 pub(crate) const SHOWS_DECISION: bool = true;
 
-/// `thread_info.flags` bits that interrupt a system call, `TIF_SIGPENDING` and `TIF_NOTIFY_SIGNAL`:
-/// bits 2 and 17 (`arch/x86/include/asm/thread_info.h`), since the flags are the same for every
-/// architecture bits 1 and 2 (`include/asm-generic/thread_info_tif.h`). Nothing says
-/// which of the two a kernel has; the other meanings of these bits, all rare, only make a call look
-/// interrupted.
-pub(crate) const INTERRUPTED: u64 = 1 << 1 | 1 << 2 | 1 << 17;
-
 /// Where `rt_sigreturn(2)` finds the registers that it restores, from the stack pointer on, in
 /// bytes: `uc_mcontext.ax`, `.sp` and `.ip` (`arch/x86/include/uapi/asm/sigcontext.h`).
 pub(crate) const SIGFRAME_RESULT: u64 = 144;
@@ -55,7 +48,7 @@ pub(crate) fn is_compat(task: u64) -> bool {
 pub(crate) fn is_taken_back(
     ret: i64,
     _fd: Option<i32>,
-    _may_be_interrupted: impl FnOnce() -> bool,
+    _is_interrupted: impl FnOnce() -> bool,
 ) -> bool {
     ret == SYS_CONNECT
 }

@@ -1,0 +1,135 @@
+//! Datagram sockets that are connected: an association, by which nothing is sent. Whether anybody is there shows when
+//! the network answers what the application sends later with an error.
+
+use aya_ebpf::{macros::map, maps::LruHashMap};
+use connect_ebpf::{
+    attempt::ASSOCIATIONS_ENTRIES,
+    code::{Kind, Settlement, Transport},
+    loss::KernelLoss,
+    record::{Connect, Endpoints, Header, Outcome},
+    uapi::{errno::EMSGSIZE, family::AF_UNSPEC},
+};
+
+use super::{call::Call, observed};
+use crate::{
+    fact::{
+        setting::{counting, setting},
+        socket::{self, Queued},
+        task, words,
+    },
+    output::{count, loss::lose, ring},
+};
+
+/// The call that connected a datagram socket, by the address of its `struct sock`. The oldest makes way, as the
+/// kernel does not show that such a socket is closed.
+#[map]
+static ASSOCIATIONS: LruHashMap<u64, Connect> =
+    LruHashMap::with_max_entries(ASSOCIATIONS_ENTRIES, 0);
+
+/// A call that is over may have connected a datagram socket, or dissolved its association. It has not waited, so no
+/// signal has interrupted it.
+#[inline(always)]
+pub(super) fn conclude(call: &mut Call) {
+    if is_concluded_by(call) {
+        associate(call);
+    }
+}
+
+/// Whether a call that is over has connected a datagram socket, or dissolved its association.
+#[inline(always)]
+pub(super) fn is_concluded_by(call: &Call) -> bool {
+    setting!(associations) != 0 && call.connect.ret == 0 && call.sk != 0 && is_datagram(call)
+}
+
+/// Remembers who has connected a datagram socket; or forgets it, if its association is dissolved.
+#[inline(always)]
+pub(super) fn associate(call: &mut Call) {
+    let [low, high, ..] = call.connect.call.address;
+    if call.connect.call.address_len >= 2 && u16::from_ne_bytes([low, high]) == AF_UNSPEC {
+        let _none = ASSOCIATIONS.remove(&call.sk);
+        return;
+    }
+    if observed::family(&call.connect.call) {
+        call.note_cgroup();
+        call.note_endpoints();
+        // Without room, the oldest makes way.
+        let _refused = ASSOCIATIONS.insert(&call.sk, &call.connect, 0);
+    }
+}
+
+#[inline(always)]
+fn is_datagram(call: &Call) -> bool {
+    Transport::of(call.connect.transport).is_some_and(Transport::is_datagram)
+}
+
+/// A socket gets an error: if it is a connected datagram socket's first one, its association has failed.
+#[inline(always)]
+pub(crate) fn gets_error(sk: u64) {
+    if !observed::is_on() {
+        return;
+    }
+    let Some(connect) = ASSOCIATIONS.get_ptr(&sk) else {
+        return;
+    };
+    // SAFETY: the pointer is the map's own. Should its place be given to another association meanwhile, the removal
+    // below fails.
+    let connect = unsafe { &*connect };
+    if !has_endpoints(sk, &connect.endpoints) {
+        return;
+    }
+    let errno = match (socket::error(sk).unwrap_or(0), socket::queued(sk)) {
+        (0, Queued::Error(errno)) => errno,
+        (0, Queued::Nothing) => {
+            // The application was faster than this hook; or it was a timestamp.
+            if !socket::asks_for_timestamps(sk) && ASSOCIATIONS.remove(&sk).is_ok() {
+                lose(KernelLoss::OutcomeMissed);
+            }
+            return;
+        }
+        (errno, _) => errno,
+    };
+    // Nothing, or too large a datagram, which says nothing of who is there.
+    if errno == 0 || errno == EMSGSIZE {
+        return;
+    }
+    let class = count::class(&connect.call);
+    let transport = connect.transport;
+    // Whoever removes it reports it: an association fails once.
+    let is_first = || ASSOCIATIONS.remove(&sk).is_ok();
+    let was_first = if counting!(records) != 0 {
+        ring::submit_if::<Outcome>(|record| write(record, connect, errno), is_first)
+    } else {
+        is_first()
+    };
+    if was_first {
+        count::association_failed(class, transport, errno);
+    }
+}
+
+/// Whether the socket is still between these two ends: another one may have its place.
+#[inline(always)]
+fn has_endpoints(sk: u64, endpoints: &Endpoints) -> bool {
+    let now = words::Aligned(socket::endpoints(sk));
+    // SAFETY: this one is aligned, and so is the map's value, which has the other at a multiple of eight.
+    unsafe { words::are_equal(&raw const now.0, endpoints) }
+}
+
+/// Writes that an association has failed with this errno.
+#[inline(always)]
+fn write(record: *mut Outcome, connect: &Connect, errno: u32) {
+    // SAFETY: the record is reserved, and where it has a call or endpoints, that is at a multiple of eight, as in the
+    // map's value.
+    unsafe {
+        words::copy(&raw mut (*record).call, &raw const connect.call);
+        words::copy(&raw mut (*record).endpoints, &raw const connect.endpoints);
+    }
+    // SAFETY: it is aligned, of integers only, and written now.
+    let record = unsafe { &mut *record };
+    record.header = Header::of::<Outcome>(Kind::Outcome);
+    record.settled_ns = task::now();
+    record.ret = 0;
+    record.errno = errno;
+    record.outcome = Settlement::Failed.number();
+    record.transport = connect.transport;
+    record.reserved = [0; 2];
+}
