@@ -112,6 +112,7 @@ impl Collector {
             totals.push((Loss::Kernel(loss), sum(&self.losses, loss.index())?));
         }
         totals.push((Loss::HookMissed, self.missed.total()?));
+        totals.push((Loss::LineageMissed, self.missed.tasks()));
         let new = totals
             .iter()
             .enumerate()
@@ -132,6 +133,8 @@ struct Missed {
     watched: Watched,
     /// Runs that were missed before the hooks observed.
     before: Runs,
+    /// How many tasks may have begun unseen so far.
+    tasks: u64,
     /// The highest total so far.
     highest: u64,
 }
@@ -144,6 +147,7 @@ impl Missed {
             returns,
             watched,
             highest: 0,
+            tasks: 0,
         }
     }
 
@@ -161,6 +165,15 @@ impl Missed {
         self.highest = self.highest.max(total);
         Ok(self.highest)
     }
+
+    /// How many tasks may have begun unseen: as often as every program on that was missed. It never falls.
+    fn tasks(&mut self) -> u64 {
+        let runs = missed_runs_each(&self.watched.forks);
+        let new = runs.iter().zip(&self.before.forks);
+        let missed_by_all = new.map(|(now, before)| now.saturating_sub(*before)).min();
+        self.tasks = self.tasks.max(missed_by_all.unwrap_or(0));
+        self.tasks
+    }
 }
 
 /// Sum of a counter that every CPU has.
@@ -175,6 +188,8 @@ fn sum(counters: &PerCpuArray<MapData, u64>, index: u32) -> Result<u64> {
 struct Runs {
     returns: u64,
     others: u64,
+    /// Of each program.
+    forks: Vec<u64>,
 }
 
 impl Runs {
@@ -182,6 +197,7 @@ impl Runs {
         Self {
             returns: missed_runs(&watched.returns),
             others: missed_runs(&watched.others),
+            forks: missed_runs_each(&watched.forks),
         }
     }
 }
@@ -189,6 +205,10 @@ impl Runs {
 /// How often the kernel skipped programs (`recursion_misses` in their fdinfo, from kernel 5.12; for
 /// tracepoint programs, from 6.7); 0 where it does not say.
 fn missed_runs(programs: &[OwnedFd]) -> u64 {
-    let of = |program| program::number(program, "recursion_misses:");
-    programs.iter().filter_map(of).sum()
+    missed_runs_each(programs).iter().sum()
+}
+
+fn missed_runs_each(programs: &[OwnedFd]) -> Vec<u64> {
+    let of = |program| program::number(program, "recursion_misses:").unwrap_or(0);
+    programs.iter().map(of).collect()
 }

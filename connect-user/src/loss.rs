@@ -9,6 +9,9 @@ pub enum Loss {
     Kernel(KernelLoss),
     /// The kernel did not run the hook, as another tracepoint program was running on that CPU.
     HookMissed,
+    /// The kernel ran none of the hooks on a task that began, which may be one that had to be followed. One per task:
+    /// how many calls it makes is not known.
+    LineageMissed,
     /// The agent could not make sense of it.
     Malformed,
     /// The reader of the output was slower than the events came.
@@ -19,7 +22,7 @@ pub enum Loss {
 
 impl Loss {
     /// Every reason.
-    pub const ALL: [Self; 12] = [
+    pub const ALL: [Self; 13] = [
         Self::Kernel(KernelLoss::RingFull),
         Self::Kernel(KernelLoss::InflightFull),
         Self::Kernel(KernelLoss::LineageFull),
@@ -29,6 +32,7 @@ impl Loss {
         Self::Kernel(KernelLoss::CompletionMissed),
         Self::Kernel(KernelLoss::ReturnMissed),
         Self::HookMissed,
+        Self::LineageMissed,
         Self::Malformed,
         Self::OutputFull,
         Self::OutputClosed,
@@ -40,6 +44,7 @@ impl Loss {
         match self {
             Self::Kernel(loss) => loss.name(),
             Self::HookMissed => "hook_missed",
+            Self::LineageMissed => "lineage_missed",
             Self::Malformed => "malformed",
             Self::OutputFull => "output_full",
             Self::OutputClosed => "output_closed",

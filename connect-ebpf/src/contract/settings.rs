@@ -209,6 +209,8 @@ pub struct Offsets {
     pub task_comm: u32,
     /// `task_struct.pid`
     pub task_pid: u32,
+    /// `task_struct.tgid`
+    pub task_tgid: u32,
     /// `thread_info.status`, which a task begins with
     pub thread_info_status: u32,
     /// `k_sigaction.sa.sa_handler`
@@ -243,6 +245,7 @@ impl Offsets {
         task_group_leader: 0,
         task_comm: 0,
         task_pid: 0,
+        task_tgid: 0,
         thread_info_status: 0,
         sigaction_handler: 0,
         sigaction_flags: 0,

@@ -334,6 +334,10 @@ pub(crate) fn handler_returns(is_reported_again: bool) {
         last.call.connect.ret = answer.unwrap_or(-ENOSYS);
     } else if last.goes_on(stack_pointer) {
         return;
+    } else if last.undecided != 0 && registers::result_after_handler(stack_pointer) == Some(-EINTR)
+    {
+        // That its handler began was not seen, but what the application gets shows here.
+        last.call.connect.ret = -EINTR;
     } else {
         killed = true;
     }

@@ -4,7 +4,7 @@
 use aya_ebpf::EbpfContext;
 
 use super::{interruption, observed, syscall, thread};
-use crate::fact::task;
+use crate::fact::task::{self, TaskId};
 
 /// The current task starts another one: whether that one is to be followed.
 #[inline(always)]
@@ -16,6 +16,14 @@ pub(crate) fn is_followed() -> bool {
 #[inline(always)]
 pub(crate) fn follow(ctx: &impl EbpfContext, child: u32) {
     observed::follow(ctx, child);
+}
+
+/// Follows a task that an observed one has started, unless that was done already.
+#[inline(always)]
+pub(crate) fn follow_if_missed(ctx: &impl EbpfContext, child: u32) {
+    if !observed::follows(child) {
+        observed::follow(ctx, child);
+    }
 }
 
 /// The current thread ends.
@@ -42,6 +50,23 @@ pub(crate) fn execs(ctx: &impl EbpfContext, old_tid: u32) {
     if old_tid != tid && observed::follows(old_tid) {
         observed::follow(ctx, tid);
         observed::unfollow(old_tid);
+    }
+}
+
+/// A thread has ended some time ago: what is kept for it by now, its end was not seen. Or another thread of its process
+/// has run another program, and taken over its id for its own, as which the leader is freed then.
+#[inline(always)]
+pub(crate) fn is_freed(ctx: &impl EbpfContext, id: TaskId) {
+    if !observed::is_on() {
+        return;
+    }
+    end(id.tid);
+    if observed::follows(id.tid) {
+        observed::unfollow(id.tid);
+        if id.tid != id.pid {
+            // Before the hook on that program runs.
+            follow_if_missed(ctx, id.pid);
+        }
     }
 }
 

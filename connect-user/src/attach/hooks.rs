@@ -47,8 +47,14 @@ pub enum Group {
     Associations,
     /// Forgets threads.
     Lifetime,
+    /// Forgets threads whose end the kernel has not shown.
+    LifetimeAgain,
     /// Follows descendants. Attached only where a command is observed: it taxes every fork.
     Lineage,
+    /// [`Self::Lineage`] once more, for forks that the kernel does not show there.
+    LineageAgain,
+    /// [`Self::Lineage`] where the kernel's BTF does not say where a task has its id.
+    LineagePlain,
     /// Connects of io_uring, by raw tracepoints.
     IoUring,
     /// A submission to io_uring, from kernel 6.4 on.
@@ -149,6 +155,8 @@ pub enum Records {
     NativeInstead,
     /// Of calls that have no second hook which could report them.
     Others,
+    /// Of all calls of a task, if every hook misses its beginning.
+    OfTask,
 }
 
 /// Where a fork has the child's thread id.
@@ -197,7 +205,10 @@ pub const HOOKS: &[Hook] = &[
 
     row(Group::Lifetime, "sched_process_exit", Point::Raw(tracepoint("sched", "sched_process_exit")), &[], Records::No),
     row(Group::Lifetime, "sched_process_exec", Point::Raw(tracepoint("sched", "sched_process_exec")), &[], Records::No),
-    row(Group::Lineage, "sched_process_fork", Point::Plain(FORK), &[], Records::No),
+    row(Group::LifetimeAgain, "sched_process_free", Point::Raw(tracepoint("sched", "sched_process_free")), &[], Records::No),
+    row(Group::Lineage, "sched_process_fork", Point::Raw(FORK), &[], Records::OfTask),
+    row(Group::LineageAgain, "sched_process_fork_again", Point::Raw(FORK), &[], Records::OfTask),
+    row(Group::LineagePlain, "sched_process_fork_plain", Point::Plain(FORK), &[], Records::OfTask),
 
     row(Group::IoUring, "io_uring_req_failed", Point::Raw(REQ_FAILED), &[Way::IoUring], Records::Others),
     row(Group::IoUring, "io_uring_complete", Point::Raw(COMPLETE), &[Way::IoUring], Records::Others),

@@ -76,6 +76,7 @@ impl Links {
                 Records::Native => &mut watched.returns,
                 Records::NativeInstead if instead => &mut watched.returns,
                 Records::Others => &mut watched.others,
+                Records::OfTask => &mut watched.forks,
                 Records::No | Records::NativeInstead => continue,
             };
             to.push(descriptor(object, hook)?);
@@ -136,6 +137,8 @@ pub struct Watched {
     pub returns: Vec<OwnedFd>,
     /// Programs that make those of others.
     pub others: Vec<OwnedFd>,
+    /// Programs each of which sees every task begin that may have to be followed.
+    pub forks: Vec<OwnedFd>,
 }
 
 /// A point in the kernel, and what runs there.

@@ -4,7 +4,10 @@ use super::{
     hooks::{self, Group, Hook},
     survey::{Associations, IoUring, Outcomes, Survey},
 };
-use crate::observation::{Hooks, Means, Whom};
+use crate::{
+    host::kernel,
+    observation::{Hooks, Means, Whom},
+};
 
 /// What has become of the hooks on the kernel's functions.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -42,7 +45,10 @@ impl Selection {
             Group::AttemptsPlain => matches!(survey.outcomes, Outcomes::WithoutErrno(_)),
             Group::Associations => means.sockets && survey.associations == Associations::Seen,
             Group::Lifetime => true,
-            Group::Lineage => *whom != Whom::Host,
+            Group::LifetimeAgain => offsets && kernel::preempts_programs(),
+            Group::Lineage => *whom != Whom::Host && offsets,
+            Group::LineageAgain => *whom != Whom::Host && offsets && kernel::preempts_programs(),
+            Group::LineagePlain => *whom != Whom::Host && !offsets,
             Group::IoUring => raw.is_some(),
             Group::IoUringSubmit => raw.is_some_and(|raw| raw.submit_req),
             Group::IoUringSubmitOld => raw.is_some_and(|raw| !raw.submit_req),

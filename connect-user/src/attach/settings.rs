@@ -68,7 +68,7 @@ pub(super) fn settings(
         lineage: u32::from(lineage),
         task_registers: task_registers(survey),
         wakeup_bytes: counts.ring_bytes / 8,
-        fork_child_pid: if lineage {
+        fork_child_pid: if lineage && survey.offsets().is_none() {
             tracefs.offset(FORK, "child_pid")?
         } else {
             0

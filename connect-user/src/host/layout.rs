@@ -178,6 +178,7 @@ fn offsets(types: &Types<'_>) -> Result<Offsets> {
         task_group_leader: at("task_struct", "group_leader")?,
         task_comm: at("task_struct", "comm")?,
         task_pid: at("task_struct", "pid")?,
+        task_tgid: at("task_struct", "tgid")?,
         // On x86-64 only, if the kernel runs 32-bit programs.
         thread_info_status: types.offset("thread_info", "status").unwrap_or(0),
         sigaction_handler: at("k_sigaction", "sa")? + at("sigaction", "sa_handler")?,
