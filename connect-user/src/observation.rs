@@ -26,13 +26,13 @@ pub struct Observation {
 }
 
 impl Observation {
-    /// Of these, by all means, without any output.
+    /// Of these, by the usual means, without any output.
     #[must_use]
     pub const fn of(whom: Whom) -> Self {
         Self {
             whom,
             filters: Filters::ALL,
-            means: Means::ALL,
+            means: Means::DEFAULT,
             capacity: Capacity::DEFAULT,
             events: None,
             serving: None,
@@ -82,14 +82,18 @@ pub struct Means {
     pub sockets: bool,
     /// Whether to observe connects by io_uring.
     pub io_uring: bool,
+    /// Whether to look for 32-bit calls among all system calls of the host, where the kernel's functions do not show
+    /// them.
+    pub compat: bool,
 }
 
 impl Means {
-    /// All that there is.
-    pub const ALL: Self = Self {
+    /// All but what has to be asked for, as every system call of the host pays for it.
+    pub const DEFAULT: Self = Self {
         hooks: Hooks::Auto,
         sockets: true,
         io_uring: true,
+        compat: false,
     };
 }
 

@@ -1,5 +1,6 @@
 //! One file per way of seeing: a hook reads its context, and hands over to `state`.
 
+mod compat;
 mod context;
 mod function;
 mod handshake;
