@@ -86,6 +86,13 @@ pub(crate) static COMPAT_PROGRAMS: Feature = Feature {
     needs: Needs::Linux((5, 5), "CONFIG_IA32_EMULATION, fentry and fexit programs"),
     probe: || env::var_os(PROGRAM32).is_some() && functions(),
 };
+/// The same programs, where something else shows their calls.
+#[cfg(target_arch = "x86_64")]
+pub(crate) static PROGRAMS32: Feature = Feature {
+    name: "32-bit programs, by whatever shows their calls",
+    needs: Needs::Linux((2, 6), "CONFIG_IA32_EMULATION, and the program that cargo xtask builds"),
+    probe: || env::var_os(PROGRAM32).is_some_and(|program| Command::new(program).output().is_ok()),
+};
 pub(crate) static ETHERNET: Feature = Feature {
     name: "Ethernet between namespaces",
     needs: Needs::Linux((2, 6), "veth"),

@@ -50,6 +50,12 @@ impl Pages {
         Self::map_at(0x4000_0000, count, libc::MAP_ANONYMOUS, -1)
     }
 
+    /// Maps a file there, of which no page is present.
+    #[cfg(target_arch = "x86_64")]
+    pub(crate) fn low_of_file(file: &File, count: usize) -> Result<Self> {
+        Self::map_at(0x4000_0000, count, 0, file.as_raw_fd())
+    }
+
     fn map(count: usize, flags: i32, fd: i32) -> Result<Self> {
         // Far from where the kernel and the C library put things by themselves, or a hole would not
         // stay one. Each mapping has a part of its own.

@@ -1,57 +1,95 @@
 //! Connects by the system calls of 32-bit programs.
 
+mod program;
+mod raw;
+
 use std::{
     arch::asm,
-    env, fs,
-    io::Read as _,
     net::TcpListener,
     os::fd::{AsRawFd as _, OwnedFd},
-    process,
     time::{Instant, SystemTime},
 };
 
-use anyhow::{Context as _, Result, ensure};
-use libc::{EBADF, ECONNREFUSED, EFAULT, EINTR, SA_RESTART, SOCK_NONBLOCK, SOCK_STREAM};
-use rustix::{
-    io::{FdFlags, fcntl_setfd},
-    process::{Pid, Signal, kill_process},
-};
+use anyhow::{Result, ensure};
+use libc::{EBADF, ECONNREFUSED, EFAULT, SOCK_NONBLOCK, SOCK_STREAM};
 
 use crate::support::{
     attempt::{Attempt, Outcome, Settlement},
-    blocking::FullListener,
     case::Case,
-    child::state,
-    feature::{COMPAT_PROGRAMS, FUNCTIONS, PROGRAM32},
+    feature::{COMPAT_PROGRAMS, FUNCTIONS, PROGRAMS32},
     memory::Pages,
     sockaddr::{Sockaddr, loopback},
     stage::Stage,
-    syscall::{socket, tcp, udp, unix_stream},
+    syscall::{socket, tcp, udp},
     truth::Caller,
-    wait,
 };
 
 pub(crate) const CASES: &[Case] = &[
-    Case::outcomes("compat_connects", both_ways)
-        .also_by_functions()
-        .brief()
-        .needs(&FUNCTIONS),
-    Case::exact("compat_connects_of_a_real_program", of_a_real_program)
-        .also_by_functions()
-        .brief()
-        .needs(&COMPAT_PROGRAMS),
+    Case::outcomes("compat_connects", |stage| {
+        both_ways(stage, kernels)
+    })
+    .also_by_functions()
+    .brief()
+    .needs(&FUNCTIONS),
+    Case::exact("compat_connects_of_a_real_program", |stage| {
+        program::calls(stage, kernels)
+    })
+    .also_by_functions()
+    .brief()
+    .needs(&COMPAT_PROGRAMS),
     Case::new(
         "compat_attempts_are_seen_by_tracepoints",
         |case| {
             let observation = case.run(&["--hooks", "tracepoint"])?;
             ensure!(observation.connects.is_empty(), "{observation:?}");
+            let said = &observation.stderr;
+            ensure!(said.contains("--compat"), "no way out is named: {said}");
             observation.assert_nothing_lost()?;
             observation.assert_only_outcomes()
         },
         unexplained,
     )
     .brief(),
+    by_raw("compat_by_raw_connects", |stage| {
+        both_ways(stage, callers)
+    }),
+    by_raw("compat_by_raw_connects_of_a_real_program", |stage| {
+        program::calls(stage, callers)
+    })
+    .needs(&PROGRAMS32),
+    by_raw("compat_by_raw_odd_arguments", raw::odd_arguments),
+    by_raw("compat_by_raw_unreadable_arguments", raw::unreadable_arguments),
+    by_raw("compat_by_raw_others_are_not_taken_for_connects", raw::others),
+    by_raw("compat_by_raw_interrupted", raw::interrupted),
+    by_raw("compat_by_raw_killed", raw::killed),
+    by_raw("compat_by_raw_seccomp", raw::seccomp),
 ];
+
+/// What the agent shows of a call, by what it is looked at.
+type Shown = fn(Attempt<'_>) -> Attempt<'_>;
+
+/// By the kernel's functions: its own copy of the address.
+fn kernels(attempt: Attempt<'_>) -> Attempt<'_> {
+    attempt.of_the_kernel()
+}
+
+/// By system calls: the caller's address.
+const fn callers(attempt: Attempt<'_>) -> Attempt<'_> {
+    attempt
+}
+
+/// A test that finds exactly the program's calls with `--compat` and without hooks on functions.
+const fn by_raw(name: &'static str, play: fn(&Stage) -> Result<()>) -> Case {
+    Case::new(
+        name,
+        |case| {
+            let observation = case.run(&["--hooks", "tracepoint", "--compat"])?;
+            observation.assert_outcomes()
+        },
+        play,
+    )
+    .brief()
+}
 
 /// `connect` of the i386 table.
 const CONNECT: u32 = 362;
@@ -86,6 +124,15 @@ enum Way {
     Socketcall,
 }
 
+impl Way {
+    const fn number(self) -> u32 {
+        match self {
+            Self::Direct => CONNECT,
+            Self::Socketcall => SOCKETCALL,
+        }
+    }
+}
+
 /// Memory that a 32-bit pointer reaches.
 struct Low(Pages);
 
@@ -95,9 +142,19 @@ impl Low {
     }
 
     fn connect(&mut self, way: Way, fd: i32, address: &Sockaddr) -> Result<i32> {
+        self.connect_as(way, fd, address, i32::try_from(address.len())?)
+    }
+
+    /// With another length than the address has.
+    fn connect_as(
+        &mut self,
+        way: Way,
+        fd: i32,
+        address: &Sockaddr,
+        length: i32,
+    ) -> Result<i32> {
         let pointer = u32::try_from(self.0.put(64, address))?;
-        let length = u32::try_from(address.len())?;
-        let arguments = [fd.cast_unsigned(), pointer, length];
+        let arguments = [fd.cast_unsigned(), pointer, length.cast_unsigned()];
         Ok(match way {
             Way::Direct => int80(CONNECT, arguments),
             Way::Socketcall => {
@@ -109,7 +166,7 @@ impl Low {
     }
 }
 
-fn both_ways(stage: &Stage) -> Result<()> {
+fn both_ways(stage: &Stage, shown: Shown) -> Result<()> {
     let listener = TcpListener::bind("127.0.0.1:0")?;
     let address = loopback(listener.local_addr()?.port());
     let refusing = loopback(9);
@@ -121,7 +178,7 @@ fn both_ways(stage: &Stage) -> Result<()> {
             let (before, start) = (SystemTime::now(), Instant::now());
             let found = low.connect(way, socket.as_raw_fd(), address)?;
             let outcome = Outcome::made_since(before, start, found);
-            let attempt = Attempt::new(socket, address).via("compat").of_the_kernel();
+            let attempt = shown(Attempt::new(socket, address).via("compat"));
             stage.record(&attempt, &me, &outcome)?;
             ensure!(found == errno, "errno {found} instead of {errno}");
             Ok(())
@@ -176,108 +233,4 @@ fn unexplained(stage: &Stage) -> Result<()> {
         stage.unexplained(&refusing, Settlement::Failed(ECONNREFUSED))?;
     }
     Ok(())
-}
-
-/// The same calls, also with signals, by a program whose handlers return by a system call that passes no hook.
-fn of_a_real_program(stage: &Stage) -> Result<()> {
-    let listener = TcpListener::bind("127.0.0.1:0")?;
-    let address = loopback(listener.local_addr()?.port());
-    for way in ["direct", "socketcall"] {
-        for (address, errno) in [(&address, 0), (&loopback(9), ECONNREFUSED)] {
-            let client = tcp()?;
-            let program = Program::start(way, &client, address, 0)?;
-            program.end(stage, errno, &Attempt::new(&client, address))?;
-        }
-        let full = FullListener::new(stage, way)?;
-        for (flags, signals, errno) in [(SA_RESTART, 3, 0), (0, 1, EINTR)] {
-            let client = unix_stream()?;
-            let mut program = Program::start(way, &client, &full.address, flags)?;
-            for _ in 0..signals {
-                program.await_blocked()?;
-                program.signal(Signal::USR1)?;
-            }
-            if errno == 0 {
-                program.await_blocked()?;
-                full.make_room()?;
-            }
-            let restarts = if errno == 0 { signals } else { 0 };
-            let attempt = Attempt::new(&client, &full.address).restarted(restarts);
-            program.end(stage, errno, &attempt)?;
-        }
-    }
-    Ok(())
-}
-
-/// A 32-bit program, `tests/program32`, that makes one call.
-struct Program {
-    process: process::Child,
-    output: process::ChildStdout,
-    pid: Pid,
-    since: (SystemTime, Instant),
-}
-
-impl Program {
-    fn start(way: &str, socket: &OwnedFd, address: &Sockaddr, flags: i32) -> Result<Self> {
-        let program = env::var_os(PROGRAM32).context("no 32-bit program")?;
-        // It has the same descriptor.
-        fcntl_setfd(socket, FdFlags::empty())?;
-        let bytes: Vec<_> = address.bytes.iter().map(u8::to_string).collect();
-        let since = (SystemTime::now(), Instant::now());
-        let mut process = process::Command::new(program)
-            .args([
-                way,
-                &socket.as_raw_fd().to_string(),
-                &bytes.join(","),
-                &flags.to_string(),
-            ])
-            .stdout(process::Stdio::piped())
-            .spawn()?;
-        Ok(Self {
-            output: process.stdout.take().context("no output")?,
-            pid: Pid::from_child(&process),
-            process,
-            since,
-        })
-    }
-
-    fn await_blocked(&self) -> Result<()> {
-        let file = format!("/proc/{}/syscall", self.pid);
-        wait::until_true("a 32-bit program to block in connect", || {
-            let call = fs::read_to_string(&file)?;
-            let number = call
-                .split(' ')
-                .next()
-                .and_then(|number| number.parse().ok());
-            Ok(state(self.pid, self.pid)? == 'S'
-                && number.is_some_and(|number| [CONNECT, SOCKETCALL].contains(&number)))
-        })
-    }
-
-    /// Sends a signal, and waits until its handler has begun.
-    fn signal(&mut self, signal: Signal) -> Result<()> {
-        kill_process(self.pid, signal)?;
-        let mut told = [0];
-        self.output.read_exact(&mut told)?;
-        ensure!(told == *b"!", "{told:?}");
-        Ok(())
-    }
-
-    fn end(mut self, stage: &Stage, errno: i32, attempt: &Attempt<'_>) -> Result<()> {
-        let mut told = String::new();
-        self.output.read_to_string(&mut told)?;
-        let (before, start) = self.since;
-        let found: i32 = told.trim_start_matches('!').trim().parse()?;
-        ensure!(found == errno, "errno {found} instead of {errno}");
-        let outcome = Outcome::made_since(before, start, found);
-        ensure!(self.process.wait()?.success(), "it has failed");
-        let pid = self.pid.as_raw_nonzero().get();
-        let caller = Caller {
-            pid,
-            tid: pid,
-            comm: "program32".to_owned(),
-            ..Caller::me()
-        };
-        let attempt = attempt.via("compat").of_the_kernel();
-        stage.record(&attempt, &caller, &outcome)
-    }
 }
