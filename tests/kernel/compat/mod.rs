@@ -4,7 +4,6 @@ mod program;
 mod raw;
 
 use std::{
-    arch::asm,
     net::TcpListener,
     os::fd::{AsRawFd as _, OwnedFd},
     time::{Instant, SystemTime},
@@ -16,8 +15,8 @@ use libc::{EBADF, ECONNREFUSED, EFAULT, SOCK_NONBLOCK, SOCK_STREAM};
 use crate::support::{
     attempt::{Attempt, Outcome, Settlement},
     case::Case,
+    compat::{CONNECT, Low, Way, int80},
     feature::{COMPAT_PROGRAMS, FUNCTIONS, PROGRAMS32},
-    memory::Pages,
     sockaddr::{Sockaddr, loopback},
     stage::Stage,
     syscall::{socket, tcp, udp},
@@ -89,81 +88,6 @@ const fn by_raw(name: &'static str, play: fn(&Stage) -> Result<()>) -> Case {
         play,
     )
     .brief()
-}
-
-/// `connect` of the i386 table.
-const CONNECT: u32 = 362;
-/// `socketcall` of the same, and its `SYS_CONNECT`.
-const SOCKETCALL: u32 = 102;
-const SYS_CONNECT: u32 = 3;
-
-/// A 32-bit system call; returns the errno.
-fn int80(number: u32, [first, second, third]: [u32; 3]) -> i32 {
-    let result: i32;
-    // SAFETY: the kernel checks every pointer; what it changes is declared, and the register that the
-    // compiler keeps for itself is restored.
-    unsafe {
-        asm!(
-            "push rbx",
-            "mov ebx, {first:e}",
-            "int 0x80",
-            "pop rbx",
-            first = in(reg) first,
-            inlateout("eax") number => result,
-            in("ecx") second,
-            in("edx") third,
-            out("r8") _, out("r9") _, out("r10") _, out("r11") _,
-        );
-    }
-    -result
-}
-
-#[derive(Clone, Copy)]
-enum Way {
-    Direct,
-    Socketcall,
-}
-
-impl Way {
-    const fn number(self) -> u32 {
-        match self {
-            Self::Direct => CONNECT,
-            Self::Socketcall => SOCKETCALL,
-        }
-    }
-}
-
-/// Memory that a 32-bit pointer reaches.
-struct Low(Pages);
-
-impl Low {
-    fn new() -> Result<Self> {
-        Ok(Self(Pages::low(1)?))
-    }
-
-    fn connect(&mut self, way: Way, fd: i32, address: &Sockaddr) -> Result<i32> {
-        self.connect_as(way, fd, address, i32::try_from(address.len())?)
-    }
-
-    /// With another length than the address has.
-    fn connect_as(
-        &mut self,
-        way: Way,
-        fd: i32,
-        address: &Sockaddr,
-        length: i32,
-    ) -> Result<i32> {
-        let pointer = u32::try_from(self.0.put(64, address))?;
-        let arguments = [fd.cast_unsigned(), pointer, length.cast_unsigned()];
-        Ok(match way {
-            Way::Direct => int80(CONNECT, arguments),
-            Way::Socketcall => {
-                let bytes = arguments.map(u32::to_ne_bytes).concat();
-                let place = self.0.put_bytes(0, &bytes);
-                int80(SOCKETCALL, [SYS_CONNECT, u32::try_from(place)?, 0])
-            }
-        })
-    }
 }
 
 fn both_ways(stage: &Stage, shown: Shown) -> Result<()> {

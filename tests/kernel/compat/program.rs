@@ -16,11 +16,12 @@ use rustix::{
     process::{Pid, Signal, kill_process},
 };
 
-use super::{CONNECT, SOCKETCALL, Shown};
+use super::Shown;
 use crate::support::{
     attempt::{Attempt, Outcome},
     blocking::FullListener,
     child::state,
+    compat::{CONNECT, SOCKETCALL},
     feature::PROGRAM32,
     sockaddr::{Sockaddr, loopback},
     stage::Stage,

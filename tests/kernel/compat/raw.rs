@@ -17,12 +17,12 @@ use rustix::{
     thread::gettid,
 };
 
-use super::{CONNECT, Low, SOCKETCALL, SYS_CONNECT, Way, int80};
 use crate::support::{
     attempt::{Attempt, Outcome},
     blocking::FullListener,
     child::{await_blocked_in, fork},
-    memory::Pages,
+    compat::{CONNECT, Low, SOCKETCALL, SYS_CONNECT, Way, int80},
+    memory::{Pages, page_size},
     option,
     processor::set_result,
     seccomp::{answer_compat, errno},
@@ -98,24 +98,19 @@ pub(super) fn unreadable_arguments(stage: &Stage) -> Result<()> {
     let client = tcp()?;
     let listener = std::net::TcpListener::bind("127.0.0.1:0")?;
     let address = loopback(listener.local_addr()?.port());
-    let low = Pages::low(1)?;
-    let pointer = u32::try_from(low.address(64))?;
+    let mut low = Pages::low(1)?;
     let words = [
         client.as_raw_fd().cast_unsigned(),
-        pointer,
+        u32::try_from(low.put(0, &address))?,
         u32::try_from(address.len())?,
     ];
     let path = stage.file("arguments");
     let mut file = File::create_new(&path)?;
     file.write_all(&words.map(u32::to_ne_bytes).concat())?;
-    file.set_len(64)?;
-    let mut bytes = File::options().append(true).open(&path)?;
-    bytes.write_all(&address.bytes)?;
-    bytes.set_len(4096)?;
-    drop(low);
-    // Of a file, and never touched.
-    let low = Pages::low_of_file(&File::open(&path)?, 1)?;
-    let arguments = u32::try_from(low.address(0))?;
+    file.set_len(u64::try_from(page_size())?)?;
+    // Never touched.
+    let fresh = Pages::low_of_file(&File::open(&path)?, 1)?;
+    let arguments = u32::try_from(fresh.address(0))?;
     expect(stage, 0, &Attempt::new(&client, &address).read_at_exit(), || {
         Ok(int80(SOCKETCALL, [SYS_CONNECT, arguments, 0]))
     })
