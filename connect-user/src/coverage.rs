@@ -149,11 +149,17 @@ fn syscall(hooks: &[&Hook], means: Means) -> Cow<'static, str> {
 const COMPAT_OFFER: &str = "--compat shows them, and every system call of the host pays for it, more than for all \
                             other hooks";
 
-fn compat(hooks: &[&Hook], functions: &Functions, survey: &Survey, means: Means) -> Cow<'static, str> {
+fn compat(
+    hooks: &[&Hook],
+    functions: &Functions,
+    survey: &Survey,
+    means: Means,
+) -> Cow<'static, str> {
     let seen = points(hooks, Way::Compat);
     let why = match functions {
         Functions::Attached if means.compat => {
-            return format!("seen: {seen}; --compat changes nothing where functions show them").into();
+            return format!("seen: {seen}; --compat changes nothing where functions show them")
+                .into();
         }
         Functions::Attached => return format!("seen: {seen}").into(),
         _ if !seen.is_empty() => {

@@ -26,13 +26,13 @@ pub struct Observation {
 }
 
 impl Observation {
-    /// Of these, by the usual means, without any output.
+    /// Of these, by all means, without any output.
     #[must_use]
     pub const fn of(whom: Whom) -> Self {
         Self {
             whom,
             filters: Filters::ALL,
-            means: Means::DEFAULT,
+            means: Means::ALL,
             capacity: Capacity::DEFAULT,
             events: None,
             serving: None,
@@ -88,8 +88,8 @@ pub struct Means {
 }
 
 impl Means {
-    /// All but what has to be asked for, as every system call of the host pays for it.
-    pub const DEFAULT: Self = Self {
+    /// All that need not be asked for: not what every system call of the host pays for.
+    pub const ALL: Self = Self {
         hooks: Hooks::Auto,
         sockets: true,
         io_uring: true,

@@ -29,14 +29,14 @@ use std::{
 use anyhow::{Context as _, Result, bail, ensure};
 use aya::{Ebpf, programs::TracePoint};
 use io_uring::{IoUring, opcode};
+use support::{
+    agent::{self, Agent},
+    verified::instructions,
+};
 #[cfg(target_arch = "x86_64")]
 use support::{
     compat::{Low, Way},
     sockaddr::loopback,
-};
-use support::{
-    agent::{self, Agent},
-    verified::instructions,
 };
 
 #[path = "../support/mod.rs"]

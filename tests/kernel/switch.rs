@@ -27,24 +27,23 @@ use crate::support::{
     wait,
 };
 
-pub(crate) const CASES: &[Case] =
-    &[
-        Case::new("start_and_stop_lose_nothing", start_and_stop, restless)
-            .alone()
-            .brief(),
-        #[cfg(target_arch = "x86_64")]
-        Case::new(
-            "start_and_stop_lose_nothing_of_32_bit_calls",
-            |case| start_and_stop_with(case, &["--hooks", "tracepoint", "--compat"]),
-            |stage| {
-                restless_by(stage, || {
-                    let mut low = Low::new()?;
-                    Ok(move |fd, address: &Sockaddr| low.connect(Way::Socketcall, fd, address))
-                })
-            },
-        )
-        .alone(),
-    ];
+pub(crate) const CASES: &[Case] = &[
+    Case::new("start_and_stop_lose_nothing", start_and_stop, restless)
+        .alone()
+        .brief(),
+    #[cfg(target_arch = "x86_64")]
+    Case::new(
+        "start_and_stop_lose_nothing_of_32_bit_calls",
+        |case| start_and_stop_with(case, &["--hooks", "tracepoint", "--compat"]),
+        |stage| {
+            restless_by(stage, || {
+                let mut low = Low::new()?;
+                Ok(move |fd, address: &Sockaddr| low.connect(Way::Socketcall, fd, address))
+            })
+        },
+    )
+    .alone(),
+];
 
 /// How often the agent is started and stopped.
 const TIMES: usize = 10;
@@ -61,9 +60,7 @@ fn call(fd: i32, address: &Sockaddr) -> i32 {
 /// Calls of three kinds, until the test has seen enough: one that fails at once, one of a datagram socket, and
 /// one whose attempt goes on after it.
 fn restless(stage: &Stage) -> Result<()> {
-    restless_by(stage, || {
-        Ok(|fd, address: &Sockaddr| Ok(call(fd, address)))
-    })
+    restless_by(stage, || Ok(|fd, address: &Sockaddr| Ok(call(fd, address))))
 }
 
 /// `make` makes what makes the calls of a thread.
@@ -92,7 +89,7 @@ fn restless_by<C: FnMut(i32, &Sockaddr) -> Result<i32>>(
         Ok(())
     };
     thread::scope(|scope| {
-        let threads: Vec<_> = (0..THREADS).map(|_| scope.spawn(&calls)).collect();
+        let threads: Vec<_> = (0..THREADS).map(|_| scope.spawn(calls)).collect();
         stage.mark("restless")?;
         let awaited = stage.await_mark("enough");
         enough.store(true, Relaxed);

@@ -119,7 +119,7 @@ impl<'a> Attempt<'a> {
 
     /// Its arguments are in memory that nobody can read.
     #[cfg(target_arch = "x86_64")]
-    pub(crate) fn without_arguments(self) -> Self {
+    pub(crate) const fn without_arguments(self) -> Self {
         Self {
             arguments: false,
             ..self.unread()

@@ -6,7 +6,10 @@ use core::{mem::offset_of, ptr::with_exposed_provenance};
 use aya_ebpf::helpers::generated::{bpf_probe_read_kernel, bpf_probe_read_user};
 use connect_ebpf::{
     code::{AddressSource, Kind, Transport},
-    record::{ADDRESS_MAX, COMM_LEN, Call as Record, Connect, Endpoints, Header, KNOWN_ARGUMENTS, KNOWN_ENTRY},
+    record::{
+        ADDRESS_MAX, COMM_LEN, Call as Record, Connect, Endpoints, Header, KNOWN_ARGUMENTS,
+        KNOWN_ENTRY,
+    },
 };
 
 use crate::fact::{

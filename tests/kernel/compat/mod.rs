@@ -16,7 +16,7 @@ use crate::support::{
     attempt::{Attempt, Outcome, Settlement},
     case::Case,
     compat::{CONNECT, Low, Way, int80},
-    feature::{COMPAT_PROGRAMS, FUNCTIONS, PROGRAMS32},
+    feature::{COMPAT_PROGRAMS, FUNCTIONS, PROGRAMS32, REGISTERS, SECCOMP_KILL},
     sockaddr::{Sockaddr, loopback},
     stage::Stage,
     syscall::{socket, tcp, udp},
@@ -24,12 +24,10 @@ use crate::support::{
 };
 
 pub(crate) const CASES: &[Case] = &[
-    Case::outcomes("compat_connects", |stage| {
-        both_ways(stage, kernels)
-    })
-    .also_by_functions()
-    .brief()
-    .needs(&FUNCTIONS),
+    Case::outcomes("compat_connects", |stage| both_ways(stage, kernels))
+        .also_by_functions()
+        .brief()
+        .needs(&FUNCTIONS),
     Case::exact("compat_connects_of_a_real_program", |stage| {
         program::calls(stage, kernels)
     })
@@ -49,19 +47,25 @@ pub(crate) const CASES: &[Case] = &[
         unexplained,
     )
     .brief(),
-    by_raw("compat_by_raw_connects", |stage| {
-        both_ways(stage, callers)
-    }),
+    by_raw("compat_by_raw_connects", |stage| both_ways(stage, callers)),
     by_raw("compat_by_raw_connects_of_a_real_program", |stage| {
         program::calls(stage, callers)
     })
     .needs(&PROGRAMS32),
+    by_raw("compat_by_raw_trapped_real_program", program::trapped).needs(&PROGRAMS32),
     by_raw("compat_by_raw_odd_arguments", raw::odd_arguments),
-    by_raw("compat_by_raw_unreadable_arguments", raw::unreadable_arguments),
-    by_raw("compat_by_raw_others_are_not_taken_for_connects", raw::others),
+    by_raw(
+        "compat_by_raw_unreadable_arguments",
+        raw::unreadable_arguments,
+    ),
+    by_raw(
+        "compat_by_raw_others_are_not_taken_for_connects",
+        raw::others,
+    ),
     by_raw("compat_by_raw_interrupted", raw::interrupted),
     by_raw("compat_by_raw_killed", raw::killed),
-    by_raw("compat_by_raw_seccomp", raw::seccomp),
+    by_raw("compat_by_raw_seccomp", raw::seccomp).needs(&REGISTERS),
+    by_raw("compat_by_raw_seccomp_kill", raw::seccomp_kill).needs(&SECCOMP_KILL),
 ];
 
 /// What the agent shows of a call, by what it is looked at.

@@ -10,7 +10,7 @@ use std::{
 };
 
 use anyhow::{Context as _, Result, ensure};
-use libc::{ECONNREFUSED, EINTR, SA_RESTART};
+use libc::{ECONNREFUSED, EHOSTDOWN, EINTR, SA_RESTART};
 use rustix::{
     io::{FdFlags, fcntl_setfd},
     process::{Pid, Signal, kill_process},
@@ -25,7 +25,7 @@ use crate::support::{
     feature::PROGRAM32,
     sockaddr::{Sockaddr, loopback},
     stage::Stage,
-    syscall::{tcp, unix_stream},
+    syscall::{tcp, udp, unix_stream},
     truth::Caller,
     wait,
 };
@@ -56,6 +56,17 @@ pub(super) fn calls(stage: &Stage, shown: Shown) -> Result<()> {
             let attempt = Attempt::new(&client, &full.address).restarted(restarts);
             program.end(stage, errno, &attempt)?;
         }
+    }
+    Ok(())
+}
+
+/// Its handler of SIGSYS returns by a system call of its own too, and what it answers is what the call returned.
+pub(super) fn trapped(stage: &Stage) -> Result<()> {
+    let (client, address) = (udp()?, loopback(9));
+    for _ in 0..2 {
+        let program = Program::start("trapped", &client, &address, 0, super::callers)?;
+        let attempt = Attempt::new(&client, &address).unentered();
+        program.end(stage, EHOSTDOWN, &attempt)?;
     }
     Ok(())
 }

@@ -111,9 +111,12 @@ pub(super) fn unreadable_arguments(stage: &Stage) -> Result<()> {
     // Never touched.
     let fresh = Pages::low_of_file(&File::open(&path)?, 1)?;
     let arguments = u32::try_from(fresh.address(0))?;
-    expect(stage, 0, &Attempt::new(&client, &address).read_at_exit(), || {
-        Ok(int80(SOCKETCALL, [SYS_CONNECT, arguments, 0]))
-    })
+    expect(
+        stage,
+        0,
+        &Attempt::new(&client, &address).read_at_exit(),
+        || Ok(int80(SOCKETCALL, [SYS_CONNECT, arguments, 0])),
+    )
 }
 
 /// System calls of the same number, and of the same multiplexer.
@@ -123,7 +126,9 @@ pub(super) fn others(stage: &Stage) -> Result<()> {
     let mut low = Low::new()?;
     for _ in 0..100 {
         // SAFETY: no arguments; 102, as `socketcall` has in 32-bit programs.
-        unsafe { libc::syscall(libc::SYS_getuid) };
+        unsafe {
+            libc::syscall(libc::SYS_getuid);
+        }
         // SAFETY: no such native call.
         let result = unsafe { libc::syscall(libc::c_long::from(CONNECT), -1, 0, 0) };
         ensure!(result == -1, "there is such a call");
@@ -202,13 +207,19 @@ pub(super) fn killed(stage: &Stage) -> Result<()> {
         let listener = FullListener::new(stage, &format!("kills {number}"))?;
         let socket = unix_stream()?;
         let attempt = Attempt::new(&socket, &listener.address).killed();
-        child(stage, &attempt, Signal::KILL, |child| {
-            await_blocked(child, child)?;
-            Ok(kill_process(child, Signal::KILL)?)
-        }, || {
-            Low::new()?.connect(way, socket.as_raw_fd(), &listener.address)?;
-            Err(anyhow!("not killed"))
-        })?;
+        child(
+            stage,
+            &attempt,
+            Signal::KILL,
+            |child| {
+                await_blocked(child, child)?;
+                Ok(kill_process(child, Signal::KILL)?)
+            },
+            || {
+                Low::new()?.connect(way, socket.as_raw_fd(), &listener.address)?;
+                Err(anyhow!("not killed"))
+            },
+        )?;
     }
     Ok(())
 }
@@ -247,15 +258,15 @@ extern "C" fn answer(_signal: i32, _info: *mut libc::siginfo_t, context: *mut li
     set_result(context, -i64::from(EHOSTDOWN));
 }
 
-/// Denied, trapped and killed before the entry can be seen.
-pub(super) fn seccomp(stage: &Stage) -> Result<()> {
+/// Killed by seccomp, before the entry can be seen.
+pub(super) fn seccomp_kill(stage: &Stage) -> Result<()> {
     let address = loopback(9);
     let client = udp()?;
-    let attempt = Attempt::new(&client, &address).unentered();
+    let attempt = Attempt::new(&client, &address).unentered().killed();
     for way in WAYS {
         child(
             stage,
-            &attempt.killed(),
+            &attempt,
             Signal::SYS,
             |_| Ok(()),
             || {
@@ -265,6 +276,14 @@ pub(super) fn seccomp(stage: &Stage) -> Result<()> {
             },
         )?;
     }
+    stage.expect(0, &client, &address)
+}
+
+/// Denied and trapped by seccomp.
+pub(super) fn seccomp(stage: &Stage) -> Result<()> {
+    let address = loopback(9);
+    let client = udp()?;
+    let attempt = Attempt::new(&client, &address).unentered();
     // SAFETY: all zero is a valid action: an empty mask.
     let mut action: libc::sigaction = unsafe { std::mem::zeroed() };
     action.sa_sigaction = answer as *const () as usize;

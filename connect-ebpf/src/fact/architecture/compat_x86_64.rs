@@ -76,7 +76,11 @@ pub(crate) enum FrameRegister {
 /// A register in the frame of a handler that returns by this 32-bit system call, with this stack pointer
 /// (`arch/x86/include/asm/sigframe.h`, `arch/x86/include/uapi/asm/sigcontext.h`).
 #[inline(always)]
-pub(crate) fn in_frame(system_call: u32, stack_pointer: u64, register: FrameRegister) -> Option<u64> {
+pub(crate) fn in_frame(
+    system_call: u32,
+    stack_pointer: u64,
+    register: FrameRegister,
+) -> Option<u64> {
     // `sigreturn` finds a `sigcontext` there. Before that of `rt_sigreturn` stand the signal and two pointers, a
     // `siginfo` of 128 bytes, and the first 20 bytes of a `ucontext`.
     let context = if system_call == RT_SIGRETURN { 160 } else { 0 };

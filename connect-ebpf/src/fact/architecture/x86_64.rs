@@ -59,7 +59,7 @@ pub(crate) fn is_taken_back(
 ) -> bool {
     ret == SYS_CONNECT
         || (setting!(compat) != 0
-            && compat::may_connect(ret as u32)
+            && compat::may_connect(ret.cast_unsigned() as u32)
             // SAFETY: no arguments.
             && is_compat(unsafe { bpf_get_current_task() }))
 }
