@@ -129,6 +129,18 @@ pub(super) fn call_under_way(id: TaskId, sk: u64) -> Option<&'static mut Call> {
     Some(call)
 }
 
+/// The call that the current task is in takes its arguments, if they could not be read when it was entered: the
+/// kernel has read them by now.
+#[inline(always)]
+pub(super) fn learn_arguments(call: &mut Call) {
+    if setting!(compat) != 0
+        && call.connect.call.via == Via::Compat.number()
+        && !call.has_arguments()
+    {
+        call.learn(compat_under_way());
+    }
+}
+
 /// The arguments of the 32-bit connect that the current task is in, if a hook will see its return.
 #[inline(always)]
 fn compat_under_way() -> Option<Arguments> {

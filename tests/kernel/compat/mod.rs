@@ -47,7 +47,13 @@ pub(crate) const CASES: &[Case] = &[
         unexplained,
     )
     .brief(),
-    by_raw("compat_by_raw_connects", |stage| both_ways(stage, callers)),
+    Case::new(
+        "compat_connects_are_reported_once_where_functions_show_them",
+        |case| case.run(&["--compat"])?.assert_outcomes(),
+        |stage| both_ways(stage, kernels),
+    )
+    .needs(&FUNCTIONS),
+    by_raw("compat_by_raw_connects", |stage| both_ways(stage, callers)).brief(),
     by_raw("compat_by_raw_connects_of_a_real_program", |stage| {
         program::calls(stage, callers)
     })
@@ -62,9 +68,11 @@ pub(crate) const CASES: &[Case] = &[
         "compat_by_raw_others_are_not_taken_for_connects",
         raw::others,
     ),
-    by_raw("compat_by_raw_interrupted", raw::interrupted),
+    by_raw("compat_by_raw_interrupted", raw::interrupted).brief(),
     by_raw("compat_by_raw_killed", raw::killed),
-    by_raw("compat_by_raw_seccomp", raw::seccomp).needs(&REGISTERS),
+    by_raw("compat_by_raw_seccomp", raw::seccomp)
+        .brief()
+        .needs(&REGISTERS),
     by_raw("compat_by_raw_seccomp_kill", raw::seccomp_kill).needs(&SECCOMP_KILL),
 ];
 
@@ -91,7 +99,6 @@ const fn by_raw(name: &'static str, play: fn(&Stage) -> Result<()>) -> Case {
         },
         play,
     )
-    .brief()
 }
 
 fn both_ways(stage: &Stage, shown: Shown) -> Result<()> {

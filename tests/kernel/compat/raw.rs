@@ -9,8 +9,8 @@ use std::{
 
 use anyhow::{Context as _, Result, anyhow, bail, ensure};
 use libc::{
-    EBADF, EFAULT, EHOSTDOWN, EINTR, EINVAL, ENOTSOCK, EPERM, SA_RESTART, SA_SIGINFO,
-    SECCOMP_RET_KILL_PROCESS, SECCOMP_RET_TRAP, SIGUSR1,
+    EBADF, EFAULT, EHOSTDOWN, EINPROGRESS, EINTR, EINVAL, ENOTSOCK, EPERM, SA_RESTART, SA_SIGINFO,
+    SECCOMP_RET_KILL_PROCESS, SECCOMP_RET_TRAP, SIGUSR1, SOCK_NONBLOCK, SOCK_STREAM,
 };
 use rustix::{
     process::{Pid, Signal, WaitOptions, getpid, kill_process, waitpid},
@@ -18,7 +18,7 @@ use rustix::{
 };
 
 use crate::support::{
-    attempt::{Attempt, Outcome},
+    attempt::{Attempt, Outcome, Settlement},
     blocking::FullListener,
     child::{await_blocked_in, fork},
     compat::{CONNECT, Low, SOCKETCALL, SYS_CONNECT, Way, int80},
@@ -29,7 +29,7 @@ use crate::support::{
     signal::{count, handle, send, send_counted},
     sockaddr::{Sockaddr, loopback},
     stage::Stage,
-    syscall::{register, tcp, udp, unix_stream},
+    syscall::{register, socket, udp, unix_stream},
     truth::Caller,
 };
 
@@ -95,28 +95,33 @@ pub(super) fn unreadable_arguments(stage: &Stage) -> Result<()> {
             Ok(int80(SOCKETCALL, [SYS_CONNECT, pointer, 0]))
         })?;
     }
-    let client = tcp()?;
     let listener = std::net::TcpListener::bind("127.0.0.1:0")?;
     let address = loopback(listener.local_addr()?.port());
-    let mut low = Pages::low(1)?;
-    let words = [
-        client.as_raw_fd().cast_unsigned(),
-        u32::try_from(low.put(0, &address))?,
-        u32::try_from(address.len())?,
-    ];
-    let path = stage.file("arguments");
-    let mut file = File::create_new(&path)?;
-    file.write_all(&words.map(u32::to_ne_bytes).concat())?;
-    file.set_len(u64::try_from(page_size())?)?;
-    // Never touched.
-    let fresh = Pages::low_of_file(&File::open(&path)?, 1)?;
-    let arguments = u32::try_from(fresh.address(0))?;
-    expect(
-        stage,
-        0,
-        &Attempt::new(&client, &address).read_at_exit(),
-        || Ok(int80(SOCKETCALL, [SYS_CONNECT, arguments, 0])),
-    )
+    for (flags, errno) in [(0, 0), (SOCK_NONBLOCK, EINPROGRESS)] {
+        let client = socket(libc::AF_INET, SOCK_STREAM | flags, 0)?;
+        let mut low = Pages::low(1)?;
+        let words = [
+            client.as_raw_fd().cast_unsigned(),
+            u32::try_from(low.put(0, &address))?,
+            u32::try_from(address.len())?,
+        ];
+        let path = stage.file(&format!("arguments {errno}"));
+        let mut file = File::create_new(&path)?;
+        file.write_all(&words.map(u32::to_ne_bytes).concat())?;
+        file.set_len(u64::try_from(page_size())?)?;
+        // Never touched.
+        let fresh = Pages::low_of_file(&File::open(&path)?, 1)?;
+        let arguments = u32::try_from(fresh.address(0))?;
+        let attempt = Attempt::new(&client, &address).read_at_exit();
+        expect(stage, errno, &attempt, || {
+            Ok(int80(SOCKETCALL, [SYS_CONNECT, arguments, 0]))
+        })?;
+        if errno != 0 {
+            let attempt = attempt.via("compat");
+            stage.settled_via(&Caller::me(), &attempt, &address, Settlement::Established)?;
+        }
+    }
+    Ok(())
 }
 
 /// System calls of the same number, and of the same multiplexer.
