@@ -57,6 +57,7 @@ pub(crate) const CASES: &[Case] = &[
     by_raw("compat_by_raw_connects_of_a_real_program", |stage| {
         program::calls(stage, callers)
     })
+    .alone()
     .needs(&PROGRAMS32),
     by_raw("compat_by_raw_trapped_real_program", program::trapped).needs(&PROGRAMS32),
     by_raw("compat_by_raw_odd_arguments", raw::odd_arguments),
@@ -68,7 +69,9 @@ pub(crate) const CASES: &[Case] = &[
         "compat_by_raw_others_are_not_taken_for_connects",
         raw::others,
     ),
-    by_raw("compat_by_raw_interrupted", raw::interrupted).brief(),
+    by_raw("compat_by_raw_interrupted", raw::interrupted)
+        .alone()
+        .brief(),
     by_raw("compat_by_raw_killed", raw::killed),
     by_raw("compat_by_raw_seccomp", raw::seccomp)
         .brief()
