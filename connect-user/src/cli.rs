@@ -216,6 +216,11 @@ pub struct Means {
     /// TCP's, their outcome is still shown.
     #[arg(long)]
     pub skip_io_uring: bool,
+    /// See 32-bit connects also where the kernel refuses hooks on its functions. Every system call of the host pays
+    /// for it, more than for all other hooks (docs/cost.md). Where functions can be hooked, they show 32-bit connects
+    /// anyway, and this changes nothing.
+    #[arg(long)]
+    pub compat: bool,
 }
 
 /// What is shown; decided in the kernel, so what is filtered out costs least.
@@ -314,6 +319,7 @@ impl From<Means> for observation::Means {
             hooks: means.hooks,
             sockets: !means.skip_socket,
             io_uring: !means.skip_io_uring,
+            compat: means.compat,
         }
     }
 }
@@ -389,7 +395,7 @@ typed!(Color {
 
 typed!(Hooks {
     Auto = "auto", "The system call tracepoints, and the kernel's functions for what those do not show";
-    Tracepoint = "tracepoint", "The system call tracepoints: no 32-bit calls, and the address as the caller's memory has it";
+    Tracepoint = "tracepoint", "The system call tracepoints: no 32-bit calls without --compat, and the address as the caller's memory has it";
     Function = "function", "The kernel's functions (fentry, fexit): other system calls stay as fast as they are";
 });
 

@@ -57,7 +57,7 @@ impl Coverage {
         let hooks: Vec<_> = selection.hooks(functions).collect();
         Self {
             syscall: syscall(&hooks, means),
-            compat: compat(&hooks, functions),
+            compat: compat(&hooks, functions, survey, means),
             io_uring: io_uring(&hooks, survey, means),
             unknown: match &survey.outcomes {
                 Outcomes::WithErrno(_) | Outcomes::WithoutErrno(_) => format!(
@@ -151,20 +151,42 @@ fn syscall(hooks: &[&Hook], means: Means) -> Cow<'static, str> {
     }
 }
 
-fn compat(hooks: &[&Hook], functions: &Functions) -> Cow<'static, str> {
-    match functions {
-        Functions::Attached => format!("seen: {}", points(hooks, Way::Compat)).into(),
-        Functions::Unwanted => {
-            "not seen: 32-bit system calls pass no tracepoint; of TCP, `unknown` tells what becomes of \
-             the attempt"
-                .into()
+/// What `--compat` is, to whoever may want it, with its price.
+const COMPAT_OFFER: &str = "--compat shows them, and every system call of the host pays for it, more than for all \
+                            other hooks";
+
+fn compat(
+    hooks: &[&Hook],
+    functions: &Functions,
+    survey: &Survey,
+    means: Means,
+) -> Cow<'static, str> {
+    let seen = points(hooks, Way::Compat);
+    let why = match functions {
+        Functions::Attached if means.compat => {
+            return format!("seen: {seen}; --compat changes nothing where functions show them")
+                .into();
         }
-        Functions::Refused(why) => format!(
-            "not seen: 32-bit system calls pass no tracepoint, and {why}; of TCP, `unknown` tells what \
-             becomes of the attempt"
-        )
-        .into(),
-    }
+        Functions::Attached => return format!("seen: {seen}").into(),
+        _ if !seen.is_empty() => {
+            return format!(
+                "seen: {seen}, at a price that every system call of the host pays (--compat)"
+            )
+            .into();
+        }
+        Functions::Unwanted => String::new(),
+        Functions::Refused(why) => format!(", and {why}"),
+    };
+    let offer = if survey.offsets().is_none() {
+        "--compat needs the kernel's BTF"
+    } else {
+        COMPAT_OFFER
+    };
+    format!(
+        "{NOT_SEEN}32-bit system calls pass no tracepoint of their own{why}; {offer}; of TCP, `unknown` tells \
+         what becomes of the attempt"
+    )
+    .into()
 }
 
 fn io_uring(hooks: &[&Hook], survey: &Survey, means: Means) -> Cow<'static, str> {

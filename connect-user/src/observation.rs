@@ -82,14 +82,18 @@ pub struct Means {
     pub sockets: bool,
     /// Whether to observe connects by io_uring.
     pub io_uring: bool,
+    /// Whether to look for 32-bit calls among all system calls of the host, where the kernel's functions do not show
+    /// them.
+    pub compat: bool,
 }
 
 impl Means {
-    /// All that there is.
+    /// All that need not be asked for: not what every system call of the host pays for.
     pub const ALL: Self = Self {
         hooks: Hooks::Auto,
         sockets: true,
         io_uring: true,
+        compat: false,
     };
 }
 

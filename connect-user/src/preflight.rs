@@ -264,7 +264,8 @@ pub fn function_hooks(functions: &Functions) -> Requirement {
         Functions::Refused(why) => Requirement::limited(
             NAME,
             format!("refused (fentry, fexit): {why}"),
-            "nothing to do: the tracepoints serve instead; the coverage says what they do not show",
+            "nothing to do: the tracepoints serve instead; the coverage says what they do not show, and of that \
+             --compat shows 32-bit calls",
         ),
     }
 }

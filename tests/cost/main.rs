@@ -33,6 +33,11 @@ use support::{
     agent::{self, Agent},
     verified::instructions,
 };
+#[cfg(target_arch = "x86_64")]
+use support::{
+    compat::{Low, Way},
+    sockaddr::loopback,
+};
 
 #[path = "../support/mod.rs"]
 mod support;
@@ -55,7 +60,7 @@ enum Hooks {
     Agent(&'static [&'static str]),
 }
 
-const HOOKS: [(&str, Hooks); 8] = [
+const HOOKS: [(&str, Hooks); 10] = [
     ("no hooks", Hooks::None),
     ("empty hooks", Hooks::Empty),
     ("trace", Hooks::Agent(&["trace"])),
@@ -76,6 +81,14 @@ const HOOKS: [(&str, Hooks); 8] = [
         Hooks::Agent(&["export", "--listen", "127.0.0.1:0"]),
     ),
     (
+        "trace --hooks tracepoint",
+        Hooks::Agent(&["trace", "--hooks", "tracepoint"]),
+    ),
+    (
+        "trace --hooks tracepoint --compat",
+        Hooks::Agent(&["trace", "--hooks", "tracepoint", "--compat"]),
+    ),
+    (
         "trace --hooks function",
         Hooks::Agent(&["trace", "--hooks", "function"]),
     ),
@@ -86,8 +99,10 @@ const VERIFIED: [&str; 2] = ["trace", "export"];
 
 type Operation = (&'static str, fn() -> Result<f64>);
 
-const OPERATIONS: [Operation; 4] = [
+const OPERATIONS: &[Operation] = &[
     ("connect, UDP", connect_udp),
+    #[cfg(target_arch = "x86_64")]
+    ("connect, UDP, 32-bit", connect_udp_compat),
     ("connect, refused by unix", connect_unix),
     ("getppid", getppid),
     ("io_uring NOP", nop),
@@ -125,7 +140,8 @@ fn ratios() -> Result<()> {
             }
         }
     }
-    print!("| | {} |", OPERATIONS.map(|(name, _)| name).join(" | "));
+    let names: Vec<_> = OPERATIONS.iter().map(|(name, _)| *name).collect();
+    print!("| | {} |", names.join(" | "));
     println!("\n|---|{}", "---:|".repeat(OPERATIONS.len()));
     for ((name, _), ratios) in HOOKS.iter().zip(ratios) {
         print!("| `{name}` |");
@@ -270,6 +286,19 @@ fn time(mut operation: impl FnMut() -> Result<()>) -> Result<f64> {
 fn connect_udp() -> Result<f64> {
     let socket = UdpSocket::bind("127.0.0.1:0")?;
     time(|| Ok(socket.connect(("127.0.0.1", 9))?))
+}
+
+/// The same by the system call of 32-bit programs.
+#[cfg(target_arch = "x86_64")]
+fn connect_udp_compat() -> Result<f64> {
+    let socket = UdpSocket::bind("127.0.0.1:0")?;
+    let address = loopback(9);
+    let mut low = Low::new()?;
+    time(|| {
+        let errno = low.connect(Way::Direct, socket.as_raw_fd(), &address)?;
+        ensure!(errno == 0, "errno {errno}");
+        Ok(())
+    })
 }
 
 /// The cheapest call that comes so far that it has an address: nobody has this name.

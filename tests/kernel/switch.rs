@@ -12,6 +12,8 @@ use std::{
 use anyhow::{Context as _, Result, ensure};
 use libc::{EBADF, EINPROGRESS};
 
+#[cfg(target_arch = "x86_64")]
+use crate::support::compat::{Low, Way};
 use crate::support::{
     case::Case,
     child::join,
@@ -25,12 +27,23 @@ use crate::support::{
     wait,
 };
 
-pub(crate) const CASES: &[Case] =
-    &[
-        Case::new("start_and_stop_lose_nothing", start_and_stop, restless)
-            .alone()
-            .brief(),
-    ];
+pub(crate) const CASES: &[Case] = &[
+    Case::new("start_and_stop_lose_nothing", start_and_stop, restless)
+        .alone()
+        .brief(),
+    #[cfg(target_arch = "x86_64")]
+    Case::new(
+        "start_and_stop_lose_nothing_of_32_bit_calls",
+        |case| start_and_stop_with(case, &["--hooks", "tracepoint", "--compat"]),
+        |stage| {
+            restless_by(stage, || {
+                let mut low = Low::new()?;
+                Ok(move |fd, address: &Sockaddr| low.connect(Way::Socketcall, fd, address))
+            })
+        },
+    )
+    .alone(),
+];
 
 /// How often the agent is started and stopped.
 const TIMES: usize = 10;
@@ -47,8 +60,17 @@ fn call(fd: i32, address: &Sockaddr) -> i32 {
 /// Calls of three kinds, until the test has seen enough: one that fails at once, one of a datagram socket, and
 /// one whose attempt goes on after it.
 fn restless(stage: &Stage) -> Result<()> {
+    restless_by(stage, || Ok(|fd, address: &Sockaddr| Ok(call(fd, address))))
+}
+
+/// `make` makes what makes the calls of a thread.
+fn restless_by<C: FnMut(i32, &Sockaddr) -> Result<i32>>(
+    stage: &Stage,
+    make: impl Fn() -> Result<C> + Sync,
+) -> Result<()> {
     let enough = AtomicBool::new(false);
     let calls = || -> Result<()> {
+        let mut call = make()?;
         let listener = TcpListener::bind("127.0.0.1:0")?;
         let (there, nowhere) = (loopback(listener.local_addr()?.port()), loopback(9));
         let datagrams = udp()?;
@@ -59,7 +81,7 @@ fn restless(stage: &Stage) -> Result<()> {
                 (datagrams.as_raw_fd(), &nowhere, 0),
                 (stream.as_raw_fd(), &there, EINPROGRESS),
             ] {
-                let errno = call(fd, address);
+                let errno = call(fd, address)?;
                 ensure!(errno == expected, "errno {errno} instead of {expected}");
             }
             let (_accepted, _) = listener.accept()?;
@@ -83,12 +105,16 @@ fn not_blocking() -> Result<OwnedFd> {
 }
 
 fn start_and_stop(case: &Case) -> Result<()> {
+    start_and_stop_with(case, &[])
+}
+
+fn start_and_stop_with(case: &Case, hooks: &[&str]) -> Result<()> {
     let scratch = Scratch::new()?;
     let program = case.start(&scratch, "")?;
     await_mark(scratch.path(), "restless")?;
     let pid = program.pid()?.as_raw_nonzero().to_string();
     for time in 0..TIMES {
-        let options = ["--pid", &pid, "--ring-kib", "65536"];
+        let options = [&["--pid", &pid, "--ring-kib", "65536"], hooks].concat();
         let agent = Observer::start(&scratch, &Command::trace(&options))?;
         agent.ready()?;
         wait::until_true("some events", || {

@@ -26,6 +26,21 @@ pub(crate) fn agrees() -> Result<()> {
     let tracepoints = self::told(&["--hooks", "tracepoint"])?;
     let compat = tracepoints.get("compat").context("no sentence")?;
     ensure!(compat.starts_with("not seen: "), "{compat}");
+    ensure!(
+        compat.contains("--compat") && compat.contains("every system call"),
+        "the way out and its price: {compat}"
+    );
+    // Where functions are hooked, they show it, and nothing else is attached.
+    for options in [&["--compat"][..], &["--hooks", "tracepoint", "--compat"]] {
+        let compat = self::told(options)?;
+        let compat = compat.get("compat").context("no sentence")?;
+        ensure!(
+            compat.starts_with("seen: raw_syscalls:sys_enter, raw_syscalls:sys_exit, ")
+                || (options.len() == 1 && compat.starts_with("seen: fentry:")),
+            "{compat}"
+        );
+        ensure!(compat.contains("--compat"), "{compat}");
+    }
     let without = self::told(&["--skip-io-uring"])?;
     let io_uring = without.get("io_uring").context("no sentence")?;
     ensure!(io_uring.starts_with("not seen: "), "{io_uring}");
@@ -112,9 +127,23 @@ fn told(options: &[&str]) -> Result<Sentences> {
             ensure!(hooks > 0, "{subject} is seen by no hook: {sentence}");
         }
     }
-    // And what is not seen has no hook of its own.
+    // And what is not seen has no hook of its own; nor has what is seen a second one.
+    let by_raw = sentences
+        .get("compat")
+        .is_some_and(|sentence| sentence.contains("raw_syscalls"));
+    ensure!(
+        attached.get("sys_exit") == Some(&by_raw),
+        "sys_exit: {attached:?}"
+    );
     for (subject, hook) in [
-        ("compat", "fexit:__sys_connect"),
+        (
+            "compat",
+            if by_raw {
+                "sys_exit"
+            } else {
+                "fexit:__sys_connect"
+            },
+        ),
         ("io_uring", "io_uring_complete"),
         ("address", "fentry:__sys_connect_file"),
     ] {

@@ -117,6 +117,15 @@ impl<'a> Attempt<'a> {
         }
     }
 
+    /// Its arguments are in memory that nobody can read.
+    #[cfg(target_arch = "x86_64")]
+    pub(crate) const fn without_arguments(self) -> Self {
+        Self {
+            arguments: false,
+            ..self.unread()
+        }
+    }
+
     /// The kernel's own copy is what is shown.
     pub(crate) fn of_the_kernel(self) -> Self {
         Self {

@@ -128,11 +128,17 @@ pub(crate) fn await_gone(tid: Pid) -> Result<()> {
 
 /// Waits until a thread sleeps in connect(2).
 pub(crate) fn await_blocked(pid: Pid, tid: Pid) -> Result<()> {
-    // The number of the system call that it is in, or `running`.
-    let connect = format!("{} ", libc::SYS_connect);
+    await_blocked_in(pid, tid, &[libc::SYS_connect])
+}
+
+/// Waits until a thread sleeps in one of these system calls.
+pub(crate) fn await_blocked_in(pid: Pid, tid: Pid, calls: &[i64]) -> Result<()> {
     wait::until_true("a thread to block in connect", || {
+        // The number of the system call that it is in, or `running`.
+        let call = of_task(pid, tid, "syscall")?;
+        let number = call.split(' ').next().and_then(|word| word.parse().ok());
         // A stopped thread is in the call too, but does not sleep.
-        Ok(state(pid, tid)? == 'S' && of_task(pid, tid, "syscall")?.starts_with(&connect))
+        Ok(state(pid, tid)? == 'S' && number.is_some_and(|number| calls.contains(&number)))
     })
 }
 

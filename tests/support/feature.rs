@@ -84,13 +84,23 @@ pub(crate) static FUNCTIONS: Feature = Feature {
     needs: Needs::Linux((5, 5), "fentry and fexit programs"),
     probe: functions,
 };
-/// Environment variable: where the 32-bit program is, which `cargo xtask vm` has built.
+/// Environment variable: where the 32-bit program is, which `cargo xtask` has built.
 pub(crate) const PROGRAM32: &str = "PROGRAM32";
 /// Programs of the processor's 32-bit mode, whose calls only hooks on functions see.
 pub(crate) static COMPAT_PROGRAMS: Feature = Feature {
     name: "32-bit programs",
     needs: Needs::Linux((5, 5), "CONFIG_IA32_EMULATION, fentry and fexit programs"),
     probe: || env::var_os(PROGRAM32).is_some() && functions(),
+};
+/// The same programs, where something else shows their calls.
+#[cfg(target_arch = "x86_64")]
+pub(crate) static PROGRAMS32: Feature = Feature {
+    name: "32-bit programs, by whatever shows their calls",
+    needs: Needs::Linux(
+        (2, 6),
+        "CONFIG_IA32_EMULATION, and the program that cargo xtask builds",
+    ),
+    probe: || env::var_os(PROGRAM32).is_some_and(|program| Command::new(program).output().is_ok()),
 };
 pub(crate) static ETHERNET: Feature = Feature {
     name: "Ethernet between namespaces",

@@ -19,6 +19,13 @@ pub(crate) fn page_size() -> usize {
     usize::try_from(size).unwrap_or(4096)
 }
 
+/// A place that a pointer of 32 bits reaches, each time another one.
+#[cfg(target_arch = "x86_64")]
+fn low_place() -> usize {
+    static NEXT: AtomicUsize = AtomicUsize::new(0x4000_0000);
+    NEXT.fetch_add(1 << 20, Ordering::Relaxed)
+}
+
 /// Pages that nobody else uses, unmapped when dropped.
 #[derive(Debug)]
 pub(crate) struct Pages {
@@ -47,7 +54,13 @@ impl Pages {
     /// Makes one where a pointer of 32 bits reaches.
     #[cfg(target_arch = "x86_64")]
     pub(crate) fn low(count: usize) -> Result<Self> {
-        Self::map_at(0x4000_0000, count, libc::MAP_ANONYMOUS, -1)
+        Self::map_at(low_place(), count, libc::MAP_ANONYMOUS, -1)
+    }
+
+    /// Maps a file there, of which no page is present.
+    #[cfg(target_arch = "x86_64")]
+    pub(crate) fn low_of_file(file: &File, count: usize) -> Result<Self> {
+        Self::map_at(low_place(), count, 0, file.as_raw_fd())
     }
 
     fn map(count: usize, flags: i32, fd: i32) -> Result<Self> {

@@ -14,6 +14,8 @@ pub(crate) mod case;
 pub(crate) mod cgroup;
 pub(crate) mod child;
 pub(crate) mod compare;
+#[cfg(target_arch = "x86_64")]
+pub(crate) mod compat;
 pub(crate) mod conformance;
 pub(crate) mod feature;
 pub(crate) mod hook;

@@ -22,6 +22,25 @@ pub(crate) fn answer(action: u32) -> Result<()> {
     Ok(())
 }
 
+/// Has seccomp do this to every 32-bit system call of this number of the current thread from now on.
+#[cfg(target_arch = "x86_64")]
+pub(crate) fn answer_compat(number: u32, action: u32) -> Result<()> {
+    const ARCHITECTURE: u32 = 4;
+    const AUDIT_ARCH_I386: u32 = 0x4000_0003;
+    put(
+        vec![
+            load(ARCHITECTURE)?,
+            unless(AUDIT_ARCH_I386, 3)?,
+            load(NUMBER)?,
+            unless(number, 1)?,
+            finish(action)?,
+            finish(SECCOMP_RET_ALLOW)?,
+        ],
+        0,
+    )?;
+    Ok(())
+}
+
 /// Has seccomp do something to connect(2) of the current thread from now on, by the length of the
 /// address, each of which has its action. Every other length is allowed.
 pub(crate) fn answer_by_length(actions: &[(u32, u32)]) -> Result<()> {
@@ -38,17 +57,8 @@ pub(crate) fn ask_by_length(actions: &[(u32, u32)]) -> Result<OwnedFd> {
 }
 
 fn install(actions: &[(u32, u32)], otherwise: u32, flags: libc::c_ulong) -> Result<i32> {
-    const NUMBER: u32 = 0;
     // args[2] of struct seccomp_data, lower half.
     const LENGTH: u32 = 32;
-    let load = |offset| statement(BPF_LD | BPF_W | BPF_ABS, offset);
-    let unless = |value, skip| -> Result<_> {
-        Ok(sock_filter {
-            jf: skip,
-            ..statement(BPF_JMP | BPF_JEQ | BPF_K, value)?
-        })
-    };
-    let finish = |action| statement(BPF_RET | BPF_K, action);
     let to_the_end = u8::try_from(2 * actions.len() + 2)?;
     let mut program = vec![
         load(NUMBER)?,
@@ -59,6 +69,10 @@ fn install(actions: &[(u32, u32)], otherwise: u32, flags: libc::c_ulong) -> Resu
         program.extend([unless(length, 1)?, finish(action)?]);
     }
     program.extend([finish(otherwise)?, finish(SECCOMP_RET_ALLOW)?]);
+    put(program, flags)
+}
+
+fn put(mut program: Vec<sock_filter>, flags: libc::c_ulong) -> Result<i32> {
     let program = libc::sock_fprog {
         len: u16::try_from(program.len())?,
         filter: program.as_mut_ptr(),
@@ -69,6 +83,24 @@ fn install(actions: &[(u32, u32)], otherwise: u32, flags: libc::c_ulong) -> Resu
     let result = unsafe { libc::syscall(libc::SYS_seccomp, mode, flags, &raw const program) };
     ensure!(result >= 0, "no filter: {}", io::Error::last_os_error());
     i32::try_from(result).context("no descriptor")
+}
+
+/// Where struct `seccomp_data` has the number of the system call.
+const NUMBER: u32 = 0;
+
+fn load(offset: u32) -> Result<sock_filter> {
+    statement(BPF_LD | BPF_W | BPF_ABS, offset)
+}
+
+fn unless(value: u32, skip: u8) -> Result<sock_filter> {
+    Ok(sock_filter {
+        jf: skip,
+        ..statement(BPF_JMP | BPF_JEQ | BPF_K, value)?
+    })
+}
+
+fn finish(action: u32) -> Result<sock_filter> {
+    statement(BPF_RET | BPF_K, action)
 }
 
 fn statement(code: u32, k: u32) -> Result<sock_filter> {

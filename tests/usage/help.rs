@@ -8,6 +8,7 @@ const EVERYWHERE: &[&str] = &["--help", "--log-level"];
 const OBSERVATION: &[&str] = &[
     "--attempts",
     "--color",
+    "--compat",
     "--count",
     "--duration",
     "--explain",

@@ -55,7 +55,6 @@ pub(crate) struct StaticTests {
 
 /// Builds the static agent and the static kernel tests.
 pub(crate) fn static_tests(architecture: Architecture) -> Result<StaticTests> {
-    const PROGRAM32: &str = "program32";
     let tools = setup::ensure_tools()?;
     let mut cargo = tools.cargo();
     cargo
@@ -63,17 +62,22 @@ pub(crate) fn static_tests(architecture: Architecture) -> Result<StaticTests> {
         .args(["-p", "connect-user", "--test", "kernel"]);
     architecture.build_static(&mut cargo)?;
     let built = executables(&mut cargo)?;
-    let mut cargo = tools.cargo();
-    cargo.args(["build", "--release", "--locked", "-p", PROGRAM32]);
-    let program32 = if architecture.build_static_32_bit(&mut cargo)? {
-        Some(one(&executables(&mut cargo)?, PROGRAM32)?)
-    } else {
-        None
-    };
     Ok(StaticTests {
         agent: one(&built, AGENT)?,
         tests: one(&built, "kernel")?,
-        program32,
+        program32: program32(architecture)?,
+    })
+}
+
+/// Builds what the kernel tests observe as a 32-bit program, where the processor runs such.
+pub(crate) fn program32(architecture: Architecture) -> Result<Option<PathBuf>> {
+    const PROGRAM32: &str = "program32";
+    let mut cargo = setup::ensure_tools()?.cargo();
+    cargo.args(["build", "--release", "--locked", "-p", PROGRAM32]);
+    Ok(if architecture.build_static_32_bit(&mut cargo)? {
+        Some(one(&executables(&mut cargo)?, PROGRAM32)?)
+    } else {
+        None
     })
 }
 

@@ -56,6 +56,8 @@ fn document(ratios: &str, verified: &str) -> Result<String> {
          * `io_uring NOP` stands for every operation of io_uring, 32 at once. `--skip-io-uring` takes these hooks \
          away.\n\
          * `--skip-socket` does without the walk from the descriptor to the socket.\n\
+         * `--compat` runs two more programs at every system call of the host, to find the 32-bit ones among them: \
+         `getppid`\n  shows the price. It is of use only where the kernel refuses hooks on functions.\n\
          * `export` counts in the kernel, and makes no records.\n\n\
          ## To load the programs\n\n\
          Instructions that the kernel's verifier looks at when the agent starts, each as often as it is walked \

@@ -9,10 +9,12 @@ use std::{
 use anyhow::{Context as _, Result};
 
 use crate::{
+    build,
     conformance::Results,
     lint,
     suites::{Privilege, cargo_test},
     support::{
+        architecture::Architecture,
         process::{cannot_start, succeed},
         say,
     },
@@ -130,6 +132,11 @@ fn on_host(tiers: &Tiers, filter: Option<&str>) -> Result<Vec<Run>> {
         (false, true) => &[&KERNEL],
         (false, false) => &[],
     };
+    let program32 = if tiers.kernel {
+        build::program32(Architecture::HOST)?
+    } else {
+        None
+    };
     let run = |targets: &&[&str]| {
         let privilege = if tiers.kernel {
             Privilege::Root
@@ -140,6 +147,9 @@ fn on_host(tiers: &Tiers, filter: Option<&str>) -> Result<Vec<Run>> {
             let mut cargo = cargo_test("test", privilege)?;
             // A package of its own has the tests, but units are tested in all.
             cargo.args(["--workspace", "--no-fail-fast"]).args(*targets);
+            if let Some(program) = &program32 {
+                cargo.env("PROGRAM32", program);
+            }
             Ok(cargo)
         };
         let is_built = *targets != ["--doc"];

@@ -79,7 +79,7 @@ codes! {
         Syscall = 1, "syscall";
         /// `IORING_OP_CONNECT` of io_uring.
         IoUring = 2, "io_uring";
-        /// The `connect` or `socketcall` system call of a 32-bit program.
+        /// The `connect` or `socketcall` system call of a 32-bit program, or by `int 0x80`.
         Compat = 3, "compat";
         /// No call was seen, only what became of the socket.
         Unknown = 4, "unknown";

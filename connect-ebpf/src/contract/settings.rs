@@ -9,6 +9,10 @@ pub const SETTINGS_GLOBAL: &str = "SETTINGS";
 /// Name of the array map whose one element is the switch that all hooks look at: not 0 from after the last
 /// hook is attached until before the first is detached.
 pub const SWITCH_MAP: &str = "SWITCH";
+/// In [`SWITCH_MAP`]: all hooks are attached.
+pub const SWITCH_ON: u32 = 1;
+/// In [`SWITCH_MAP`]: they are, and 32-bit calls are seen as the host's system calls, not as the kernel's functions.
+pub const SWITCH_ON_COMPAT: u32 = 2;
 
 /// Name of the hash map of threads that have connected, each with its current call.
 pub const INFLIGHT_MAP: &str = "INFLIGHT";
@@ -92,6 +96,8 @@ pub struct Settings {
     /// Not 0: the kernel may preempt programs, and then does not run them for whoever comes next on the
     /// same CPU.
     pub skipped: u32,
+    /// Not 0: 32-bit calls may be seen as the host's system calls; [`SWITCH_ON_COMPAT`] says whether they are.
+    pub compat: u32,
     /// Not 0: connects by io_uring are observed.
     pub io_uring: u32,
     /// Not 0: raw tracepoint `io_uring_complete` has a pointer to the completion, not its parts.
@@ -276,6 +282,7 @@ impl Settings {
         settled_only: 0,
         native: NATIVE_BY_TRACEPOINT,
         skipped: 0,
+        compat: 0,
         io_uring: 0,
         io_uring_complete_cqe: 0,
         io_uring_layout: IoUringLayout::NONE,
@@ -284,7 +291,7 @@ impl Settings {
 }
 
 const _: () =
-    assert!(size_of::<Settings>() == 80 + size_of::<IoUringLayout>() + size_of::<Offsets>());
+    assert!(size_of::<Settings>() == 84 + size_of::<IoUringLayout>() + size_of::<Offsets>());
 
 #[cfg(feature = "user")]
 #[expect(

@@ -3,6 +3,9 @@
 #[cfg_attr(bpf_target_arch = "aarch64", path = "architecture/aarch64.rs")]
 #[cfg_attr(bpf_target_arch = "x86_64", path = "architecture/x86_64.rs")]
 pub(crate) mod architecture;
+#[cfg_attr(bpf_target_arch = "aarch64", path = "architecture/compat_aarch64.rs")]
+#[cfg_attr(bpf_target_arch = "x86_64", path = "architecture/compat_x86_64.rs")]
+pub(crate) mod compat;
 pub(crate) mod memory;
 pub(crate) mod registers;
 mod saved_registers;

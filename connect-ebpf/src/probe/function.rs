@@ -38,7 +38,7 @@ fn sys_connect_entry(ctx: FEntryContext) {
         return;
     }
     let arguments = Arguments::new([ctx.arg(0), ctx.arg(1), ctx.arg(2)]);
-    syscall::enter(id, arguments, via, false);
+    syscall::enter(id, Some(arguments), via, false);
 }
 
 #[fexit(function = "__sys_connect")]

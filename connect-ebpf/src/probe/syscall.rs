@@ -31,7 +31,7 @@ fn sys_enter_connect(ctx: TracePointContext) {
         fixed(&ctx, ENTER_USERVADDR),
         fixed(&ctx, ENTER_ADDRLEN),
     ]);
-    syscall::enter(task::current(), arguments, Via::Syscall, true);
+    syscall::enter(task::current(), Some(arguments), Via::Syscall, true);
 }
 
 #[tracepoint(category = "syscalls", name = "sys_exit_connect")]

@@ -6,7 +6,10 @@ use core::{mem::offset_of, ptr::with_exposed_provenance};
 use aya_ebpf::helpers::generated::{bpf_probe_read_kernel, bpf_probe_read_user};
 use connect_ebpf::{
     code::{AddressSource, Kind, Transport},
-    record::{ADDRESS_MAX, COMM_LEN, Call as Record, Connect, Endpoints, Header, KNOWN_ENTRY},
+    record::{
+        ADDRESS_MAX, COMM_LEN, Call as Record, Connect, Endpoints, Header, KNOWN_ARGUMENTS,
+        KNOWN_ENTRY,
+    },
 };
 
 use crate::fact::{
@@ -201,6 +204,28 @@ impl Call {
             && self.connect.call.addrlen == arguments.addrlen
     }
 
+    /// Whether its arguments are known.
+    #[inline(always)]
+    pub(super) const fn has_arguments(&self) -> bool {
+        self.connect.call.known & KNOWN_ARGUMENTS != 0
+    }
+
+    /// Takes the arguments that could not be read when it began, if they can be now.
+    #[inline(always)]
+    pub(super) fn learn(&mut self, arguments: Option<Arguments>) {
+        let Some(arguments) = arguments else {
+            return;
+        };
+        let call = &mut self.connect.call;
+        call.fd = arguments.fd;
+        call.addrlen = arguments.addrlen;
+        call.known |= KNOWN_ARGUMENTS;
+        self.address_pointer = arguments.address_pointer;
+        if self.sk == 0 {
+            self.is_about(socket::of(arguments.fd));
+        }
+    }
+
     /// Becomes a copy of another call.
     #[inline(always)]
     pub(super) fn become_copy_of(&mut self, other: &Self) {
@@ -228,6 +253,15 @@ impl Arguments {
             fd: fd as i32,
             address_pointer,
             addrlen: addrlen as i32,
+        }
+    }
+
+    /// These; or some that stand for none, with no descriptor. And the `KNOWN_*` of the record that says which.
+    #[inline(always)]
+    pub(super) const fn or_unknown(arguments: Option<Self>) -> (Self, u8) {
+        match arguments {
+            Some(arguments) => (arguments, KNOWN_ARGUMENTS),
+            None => (Self::new([u64::MAX, 0, 0]), 0),
         }
     }
 }

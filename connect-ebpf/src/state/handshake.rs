@@ -41,6 +41,7 @@ pub(crate) fn begin(sk: u64, endpoints: impl FnOnce() -> Endpoints) {
     }
     let id = task::current();
     if let Some(call) = current::call(id, || Some(sk)).or_else(|| syscall::call_under_way(id, sk)) {
+        syscall::learn_arguments(call);
         attempt::begin(call, sk, task::now());
     } else if observed::owner(id) {
         let endpoints = endpoints();

@@ -11,7 +11,7 @@ use connect_ebpf::{
     code::Settlement,
     loss::KernelLoss,
     record::{Call, Connect},
-    settings::{ANY, LINEAGE_ENTRIES},
+    settings::{ANY, LINEAGE_ENTRIES, SWITCH_ON_COMPAT},
     uapi::errno::EINPROGRESS,
 };
 
@@ -40,6 +40,15 @@ pub(super) fn is_on() -> bool {
     SWITCH
         .get_ptr(0)
         .is_some_and(|switch| unsafe { switch.read_volatile() } != 0)
+}
+
+/// Whether 32-bit calls are seen when they return, also those whose entry was not seen.
+#[inline(always)]
+pub(super) fn sees_compat() -> bool {
+    // SAFETY: as in `is_on`.
+    SWITCH
+        .get_ptr(0)
+        .is_some_and(|switch| unsafe { switch.read_volatile() } == SWITCH_ON_COMPAT)
 }
 
 /// Whether calls of this task are reported.

@@ -20,7 +20,8 @@ use super::{
 use crate::{
     fact::{
         architecture::SYS_CONNECT,
-        registers::registers,
+        compat,
+        registers::{self, registers},
         setting::setting,
         socket::{self, Socket},
         task::{self, TaskId},
@@ -31,12 +32,13 @@ use crate::{
 /// -E2BIG: no room in a hash map.
 const MAP_FULL: i32 = -7;
 
-/// The current task enters a call. `is_seen_again` says whether another hook will see this entry too.
+/// The current task enters a call; with arguments that cannot be read yet, if there are none. `is_seen_again` says whether another hook will see this entry too.
 #[inline(always)]
-pub(crate) fn enter(id: TaskId, arguments: Arguments, via: Via, is_seen_again: bool) {
+pub(crate) fn enter(id: TaskId, arguments: Option<Arguments>, via: Via, is_seen_again: bool) {
     if !observed::is_on() {
         return;
     }
+    let (arguments, arguments_known) = Arguments::or_unknown(arguments);
     let reported = if is_seen_again { ENTRY } else { NOTHING };
     let mut known = thread::entry(id.tid);
     // A call that is restarted is known already; it passed the filter when it was new.
@@ -70,7 +72,7 @@ pub(crate) fn enter(id: TaskId, arguments: Arguments, via: Via, is_seen_again: b
         id,
         arguments,
         via,
-        KNOWN_ENTRY | KNOWN_ARGUMENTS,
+        KNOWN_ENTRY | arguments_known,
         AddressSource::Entry,
     );
     // Last, so that what we did ourselves is not in the call's duration.
@@ -94,12 +96,20 @@ fn begin(
     call.is_about(socket::of(arguments.fd));
 }
 
-/// The native call that the current task is in, though its entry was not seen, as that was before the hooks were
-/// live: it begins now, without the time of its entry. The socket is TCP's, and about to connect.
+/// The call that the current task is in, though its entry was not seen, as that was before the hooks were live: it
+/// begins now, without the time of its entry. The socket is TCP's, and about to connect.
 #[inline(always)]
 pub(super) fn call_under_way(id: TaskId, sk: u64) -> Option<&'static mut Call> {
-    let registers = registers()?;
-    if registers.system_call != SYS_CONNECT || task::is_compat() || !observed::task(id) {
+    let (arguments, via) = if task::is_compat() {
+        (compat_under_way()?, Via::Compat)
+    } else {
+        let registers = registers()?;
+        if registers.system_call != SYS_CONNECT {
+            return None;
+        }
+        (Arguments::new(registers.arguments), Via::Syscall)
+    };
+    if !observed::task(id) {
         return None;
     }
     let thread = match thread::entry(id.tid) {
@@ -108,8 +118,7 @@ pub(super) fn call_under_way(id: TaskId, sk: u64) -> Option<&'static mut Call> {
     };
     thread.state = CALLING;
     let call = &mut thread.call;
-    let arguments = Arguments::new(registers.arguments);
-    call.begin(id, arguments, Via::Syscall.number(), KNOWN_ARGUMENTS);
+    call.begin(id, arguments, via.number(), KNOWN_ARGUMENTS);
     task::comm(&mut call.connect.call.comm);
     call.is_about(Some(Socket {
         sk,
@@ -119,6 +128,32 @@ pub(super) fn call_under_way(id: TaskId, sk: u64) -> Option<&'static mut Call> {
     }));
     call.connect.call.entered_ns = task::now();
     Some(call)
+}
+
+/// The call that the current task is in takes its arguments, if they could not be read when it was entered: the
+/// kernel has read them by now.
+#[inline(always)]
+pub(super) fn learn_arguments(call: &mut Call) {
+    if setting!(compat) != 0
+        && call.connect.call.via == Via::Compat.number()
+        && !call.has_arguments()
+    {
+        call.learn(compat_under_way());
+    }
+}
+
+/// The arguments of the 32-bit connect that the current task is in, if a hook will see its return.
+#[inline(always)]
+fn compat_under_way() -> Option<Arguments> {
+    if setting!(compat) == 0 || !observed::sees_compat() {
+        return None;
+    }
+    let registers = registers::place()?;
+    let number = compat::number(registers);
+    if !compat::may_connect(number) || !compat::connects(number, registers) {
+        return None;
+    }
+    compat::arguments(number, registers).map(Arguments::new)
 }
 
 /// Whether fentry has nothing to do for this entry, as the tracepoint has reported it.
@@ -207,6 +242,9 @@ pub(crate) fn exit(
     }
     thread.state = IDLE;
     let call = &mut thread.call;
+    if via == Via::Compat && !call.has_arguments() {
+        call.learn(arguments());
+    }
     // The page may be there now: the kernel has read the address meanwhile.
     call.read_address(AddressSource::Exit);
     let ret = interruption::unless_trapped(ret, call);
@@ -242,6 +280,7 @@ fn is_in_this_call(thread: &mut Thread, arguments: impl Fn() -> Option<Arguments
         return thread.state == LOST;
     }
     if setting!(skipped) != 0
+        && thread.call.has_arguments()
         && let Some(arguments) = arguments()
         && !thread.call.has(arguments)
     {
@@ -283,10 +322,7 @@ fn enter_unseen(
             }
         },
     };
-    let (arguments, flags) = match arguments {
-        Some(arguments) => (arguments, KNOWN_ARGUMENTS),
-        None => (Arguments::new([0; 3]), 0),
-    };
-    begin(thread, id, arguments, via, flags, AddressSource::Exit);
+    let (arguments, known) = Arguments::or_unknown(arguments);
+    begin(thread, id, arguments, via, known, AddressSource::Exit);
     Some(thread)
 }

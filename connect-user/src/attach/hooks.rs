@@ -70,6 +70,8 @@ pub enum Group {
     /// The kernel's functions: 32-bit calls, the kernel's copy of the address, native calls whose tracepoints the
     /// kernel skips.
     Functions,
+    /// 32-bit calls, among all system calls of the host: instead of [`Self::Functions`], and only where asked for.
+    Compat,
     /// The native system call.
     Syscall,
 }
@@ -147,7 +149,7 @@ pub enum Way {
 /// Records that a program makes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Records {
-    /// None.
+    /// None; or it runs for so much else that a run that the kernel skips says nothing about a record.
     No,
     /// Of native calls.
     Native,
@@ -223,6 +225,9 @@ pub const HOOKS: &[Hook] = &[
     row(Group::Functions, "sys_rt_sigreturn", Point::Entry(RT_SIGRETURN_FUNCTION), &[Way::Interruption], Records::No),
     row(Group::Functions, "sys_connect_entry", Point::Entry("__sys_connect"), &[Way::Syscall, Way::Compat], Records::No),
     row(Group::Functions, "sys_connect_exit", Point::Exit("__sys_connect"), &[Way::Syscall, Way::Compat], Records::NativeInstead),
+
+    row(Group::Compat, "sys_enter_compat", Point::Raw(tracepoint("raw_syscalls", "sys_enter")), &[Way::Compat], Records::No),
+    row(Group::Compat, "sys_exit_compat", Point::Raw(tracepoint("raw_syscalls", "sys_exit")), &[Way::Compat], Records::No),
 
     row(Group::Syscall, "sys_enter_connect", Point::Plain(tracepoint("syscalls", "sys_enter_connect")), &[Way::Syscall], Records::No),
     row(Group::Syscall, "sys_exit_connect", Point::Plain(EXIT_CONNECT), &[Way::Syscall], Records::Native),

@@ -16,7 +16,7 @@ use connect_ebpf::{
     loss::{LOSSES_MAP, RETURNS_MAP},
     record::RECORDS_MAP,
     series::{SERIES_MAP, SERIES_OVERFLOW_MAP, Series},
-    settings::{LINEAGE_MAP, SWITCH_MAP},
+    settings::{LINEAGE_MAP, SWITCH_MAP, SWITCH_ON, SWITCH_ON_COMPAT},
 };
 
 /// Records, losses, and attempts that are not settled.
@@ -141,11 +141,23 @@ impl Debug for Lineage {
 }
 
 /// The switch that all hooks look at.
-pub struct Switch(Array<MapData, u32>);
+pub struct Switch {
+    map: Array<MapData, u32>,
+    /// What stands there when it is on.
+    on: u32,
+}
 
 impl Switch {
-    pub(super) fn take(object: &mut Ebpf) -> Result<Self> {
-        Ok(Self(Array::try_from(take(object, SWITCH_MAP)?)?))
+    /// `sees_compat`: 32-bit calls are seen as the host's system calls.
+    pub(super) fn take(object: &mut Ebpf, sees_compat: bool) -> Result<Self> {
+        Ok(Self {
+            map: Array::try_from(take(object, SWITCH_MAP)?)?,
+            on: if sees_compat {
+                SWITCH_ON_COMPAT
+            } else {
+                SWITCH_ON
+            },
+        })
     }
 
     /// Hooks observe from now on, or no more.
@@ -154,8 +166,9 @@ impl Switch {
     ///
     /// The kernel does not let it be set.
     pub fn set(&mut self, on: bool) -> Result<()> {
-        self.0
-            .set(0, &u32::from(on), 0)
+        let value = if on { self.on } else { 0 };
+        self.map
+            .set(0, &value, 0)
             .context("cannot set the switch of the hooks")
     }
 }

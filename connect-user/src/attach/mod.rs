@@ -94,13 +94,15 @@ pub fn attach(
     };
     let mut links = Links::default();
     let mut functions = Functions::Unwanted;
-    for group in Selection::of(survey, observation.means, &observation.whom).groups() {
+    let selection = Selection::of(survey, observation.means, &observation.whom);
+    for group in selection.groups() {
         if group == Group::Functions {
             functions = put_functions(&mut links, &mut object, btf.as_ref(), survey);
-        } else {
+        } else if selection.includes(group, &functions) {
             links.put(&mut object, None, group)?;
         }
     }
+    let sees_compat = selection.includes(Group::Compat, &functions);
     if hooks == Hooks::Function
         && let Functions::Refused(why) = functions
     {
@@ -122,7 +124,7 @@ pub fn attach(
         counters: CounterMaps::take(&mut object)?,
         series: SeriesMaps::take(&mut object)?,
         lineage: Lineage::take(&mut object)?,
-        switch: Switch::take(&mut object)?,
+        switch: Switch::take(&mut object, sees_compat)?,
         log: KernelLog(log),
     })
 }
@@ -154,6 +156,7 @@ pub fn try_functions(tracefs: &Tracefs, survey: &Survey) -> Result<Functions> {
             hooks: Hooks::Auto,
             sockets: false,
             io_uring: false,
+            compat: false,
         },
         capacity: Capacity {
             ring_bytes: 64 << 10,

@@ -56,6 +56,7 @@ impl Selection {
             Group::IoUringFile => plain.is_some_and(|layout| layout.file_get_fd != 0),
             Group::IoUringPlain => plain.is_some(),
             Group::Functions => means.hooks != Hooks::Tracepoint,
+            Group::Compat => means.compat && offsets,
             Group::Syscall => by_tracepoint,
         };
         let mut groups: Vec<_> = hooks::HOOKS.iter().map(|hook| hook.group).collect();
@@ -69,12 +70,24 @@ impl Selection {
         self.0.iter().copied()
     }
 
-    /// The hooks of all groups, of the functions' only if those could be attached.
+    /// Whether a group is attached, once it is known what has become of the functions'. What those see, nothing
+    /// else need see.
+    #[must_use]
+    pub fn includes(&self, group: Group, functions: &Functions) -> bool {
+        let attached = *functions == Functions::Attached;
+        self.0.contains(&group)
+            && match group {
+                Group::Functions => attached,
+                Group::Compat => !attached,
+                _ => true,
+            }
+    }
+
+    /// The hooks of all groups that are attached.
     #[must_use]
     pub fn hooks(&self, functions: &Functions) -> impl DoubleEndedIterator<Item = &'static Hook> {
-        let functions = *functions == Functions::Attached;
-        hooks::HOOKS.iter().filter(move |hook| {
-            self.0.contains(&hook.group) && (functions || hook.group != Group::Functions)
-        })
+        hooks::HOOKS
+            .iter()
+            .filter(move |hook| self.includes(hook.group, functions))
     }
 }

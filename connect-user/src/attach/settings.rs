@@ -87,6 +87,7 @@ pub(super) fn settings(
             Hooks::Auto => NATIVE_BY_BOTH,
         },
         skipped: u32::from(kernel::preempts_programs()),
+        compat: u32::from(means.compat),
         io_uring: u32::from(io_uring),
         io_uring_complete_cqe: u32::from(io_uring_complete_cqe),
         io_uring_layout,

@@ -17,7 +17,8 @@ const INTRODUCTION: &str = "\
 
 Stock Debian kernels, each booted in a VM, in which the kernel tests run with the static agent; here
 is what `connect-observer check` says there as root, and which features the kernel has that some of
-the tests need. A test is left out only where a feature is missing.
+the tests need. A test is left out only where a feature is missing. All of these kernels allow hooks on
+functions; where a kernel refuses them, `--compat` shows 32-bit calls, at a price ([cost.md](cost.md)).
 ";
 
 /// By row, what each kernel says; in the order of the rows.

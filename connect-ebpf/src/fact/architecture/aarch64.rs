@@ -87,6 +87,12 @@ pub(crate) fn saved(pt_regs: u64) -> SavedRegisters {
     }
 }
 
+/// Where this task saved its registers; see [`saved_on_stack`].
+#[inline(always)]
+pub(crate) const fn place_on_stack(_task: u64) -> Option<u64> {
+    None
+}
+
 /// The registers that this task saved, without a helper to find them: kernels that lack it have no
 /// hooks on functions on this processor either, and are not served so far.
 #[inline(always)]

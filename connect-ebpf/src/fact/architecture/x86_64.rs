@@ -3,10 +3,10 @@
 
 use core::mem::offset_of;
 
-use aya_ebpf::bindings::pt_regs;
+use aya_ebpf::{bindings::pt_regs, helpers::bpf_get_current_task};
 
 use crate::fact::{
-    memory,
+    compat, memory,
     saved_registers::{Place, SavedRegisters},
     setting::setting,
 };
@@ -51,6 +51,10 @@ pub(crate) fn is_taken_back(
     _is_interrupted: impl FnOnce() -> bool,
 ) -> bool {
     ret == SYS_CONNECT
+        || (setting!(compat) != 0
+            && compat::may_connect(ret.cast_unsigned() as u32)
+            // SAFETY: no arguments.
+            && is_compat(unsafe { bpf_get_current_task() }))
 }
 
 /// From `rax` to `rsp` of `struct pt_regs` (`arch/x86/include/asm/ptrace.h`): half of it, as the stack
@@ -79,12 +83,18 @@ const STACK_SIZE: u64 = 16 << 10;
 const USER_CS: u64 = 0x33;
 const USER32_CS: u64 = 0x23;
 
-/// The registers that this task saved, at the very end of its stack.
+/// Where this task saved its registers: at the very end of its stack.
 #[inline(always)]
-pub(crate) fn saved_on_stack(task: u64) -> Option<SavedRegisters> {
+pub(crate) fn place_on_stack(task: u64) -> Option<u64> {
     let stack: u64 = memory::field(task, setting!(offsets.task_stack))?;
     let end = stack.wrapping_add(STACK_SIZE);
-    let registers = memory::read(end.wrapping_sub(size_of::<pt_regs>() as u64), FIRST)?;
+    Some(end.wrapping_sub(size_of::<pt_regs>() as u64))
+}
+
+/// The registers that this task saved there.
+#[inline(always)]
+pub(crate) fn saved_on_stack(task: u64) -> Option<SavedRegisters> {
+    let registers = memory::read(place_on_stack(task)?, FIRST)?;
     let [_, _, _, _, _, _, _, cs, ..]: Registers = registers;
     // Of a task in user space; anything else stands there if the stack has another size.
     matches!(cs, USER_CS | USER32_CS).then(|| named(registers))
