@@ -6,15 +6,22 @@ use serde::{Serialize, Serializer};
 
 use crate::loss::Loss;
 
-/// Events by what they say.
+/// Events by what they say. An attempt counts once among them: where its call has settled it, or where its outcome
+/// does.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct Tally {
     /// Connects.
     pub events: u64,
-    /// Connects that returned an errno other than EINPROGRESS.
+    /// Connects that failed: the attempt is over with the errno that they returned.
     pub failed: u64,
-    /// Connects that returned EINPROGRESS.
+    /// Connects whose attempt goes on: EINPROGRESS mostly.
     pub in_progress: u64,
+    /// Of these, those whose attempt nobody follows, so that no outcome will come.
+    pub unfollowed: u64,
+    /// Connects that only ask for an attempt that an earlier one has begun.
+    pub asked_again: u64,
+    /// Connects that succeeded and made no connection: of a datagram socket, or to dissolve.
+    pub without_connection: u64,
     /// Outcomes, of attempts that their call had left unsettled.
     pub outcomes: u64,
     /// Outcomes: the connection was established.
@@ -26,6 +33,9 @@ pub struct Tally {
     /// Outcomes: the application gave up.
     #[serde(rename = "outcomes.abandoned")]
     pub abandoned: u64,
+    /// Of these, because another address of the same try was established.
+    #[serde(rename = "outcomes.superseded")]
+    pub superseded: u64,
 }
 
 impl Tally {
@@ -34,6 +44,12 @@ impl Tally {
     pub const fn all(&self) -> u64 {
         self.events + self.outcomes
     }
+
+    /// Connects that succeeded, and whose connection was there when they returned.
+    const fn connected(&self) -> u64 {
+        let others = self.failed + self.in_progress + self.asked_again + self.without_connection;
+        self.events.saturating_sub(others)
+    }
 }
 
 impl ops::AddAssign for Tally {
@@ -41,10 +57,14 @@ impl ops::AddAssign for Tally {
         self.events += other.events;
         self.failed += other.failed;
         self.in_progress += other.in_progress;
+        self.unfollowed += other.unfollowed;
+        self.asked_again += other.asked_again;
+        self.without_connection += other.without_connection;
         self.outcomes += other.outcomes;
         self.established += other.established;
         self.outcomes_failed += other.outcomes_failed;
         self.abandoned += other.abandoned;
+        self.superseded += other.superseded;
     }
 }
 
@@ -61,6 +81,21 @@ pub struct Totals {
     /// [`Self::lost`] by reason, as `lost.REASON`; a reason that never occurred is absent.
     #[serde(flatten, serialize_with = "prefixed")]
     pub reasons: BTreeMap<&'static str, u64>,
+    /// What the sums are of.
+    #[serde(skip)]
+    pub scope: Scope,
+}
+
+/// What totals are the sums of.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Scope {
+    /// Of all events.
+    #[default]
+    Everything,
+    /// Of events about failures.
+    Failures,
+    /// Of the kernel's counters, which count calls, and attempts apart from them.
+    Counters,
 }
 
 impl Totals {
@@ -73,36 +108,75 @@ impl Totals {
     }
 }
 
+/// The totals in a line for a person.
 impl fmt::Display for Totals {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self {
             tally,
-            unsettled,
+            unsettled: open,
             lost,
             reasons,
+            scope,
         } = self;
-        write!(
-            f,
-            "totals: events {}, failed {}, in progress {}; outcomes {}, established {}, failed {}, \
-             abandoned {}, unsettled {unsettled}; lost {lost}",
-            tally.events,
-            tally.failed,
-            tally.in_progress,
-            tally.outcomes,
-            tally.established,
-            tally.outcomes_failed,
-            tally.abandoned,
-        )?;
-        let mut separator = " (";
+        let failed = tally.failed + tally.outcomes_failed;
+        let given_up = tally.abandoned.saturating_sub(tally.superseded);
+        let superseded = tally.superseded;
+        let established = tally.connected() + tally.established;
+        match scope {
+            Scope::Everything => {
+                let all = established + failed + given_up + superseded + open + tally.unfollowed;
+                let attempts = if all == 1 { "attempt" } else { "attempts" };
+                write!(
+                    f,
+                    "totals: {all} {attempts}: {established} established, {failed} failed, {given_up} given up"
+                )?;
+                if superseded > 0 {
+                    write!(f, ", {superseded} superseded")?;
+                }
+                write!(f, ", {open} still open")?;
+                if tally.unfollowed > 0 {
+                    write!(f, ", {} of unknown end", tally.unfollowed)?;
+                }
+            }
+            Scope::Failures => write!(
+                f,
+                "totals: {failed} failed, {given_up} given up, {open} still open; what succeeded is not counted"
+            )?,
+            Scope::Counters => write!(
+                f,
+                "totals: {} calls: {} succeeded, {} failed, {} left in progress; TCP attempts: {} established, \
+                 {} failed, {given_up} given up, {open} still open",
+                tally.events,
+                tally
+                    .events
+                    .saturating_sub(tally.failed + tally.in_progress),
+                tally.failed,
+                tally.in_progress,
+                tally.established,
+                tally.outcomes_failed,
+            )?,
+        }
+        if tally.without_connection > 0 {
+            let count = tally.without_connection;
+            write!(f, "; {count} more without a connection, as of datagrams")?;
+        }
+        if tally.asked_again > 0 {
+            write!(f, "; {} more asked again", tally.asked_again)?;
+        }
+        if *scope != Scope::Counters {
+            let (connects, outcomes) = (tally.events, tally.outcomes);
+            write!(f, "; events: {connects} connect, {outcomes} outcome")?;
+        }
+        if *lost == 0 {
+            return f.write_str("; nothing lost");
+        }
+        write!(f, "; LOST {lost}")?;
+        let mut separator = ": ";
         for (reason, count) in reasons {
             write!(f, "{separator}{reason} {count}")?;
             separator = ", ";
         }
-        if reasons.is_empty() {
-            Ok(())
-        } else {
-            f.write_str(")")
-        }
+        Ok(())
     }
 }
 
