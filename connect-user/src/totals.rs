@@ -140,13 +140,13 @@ impl fmt::Display for Totals {
             }
             Scope::Failures => write!(
                 f,
-                "totals: {failed} failed, {given_up} given up, {open} still open; what succeeded is not counted"
+                "totals: {failed} failed, {given_up} given up, {open} still open (--failed: others are not counted)"
             )?,
             Scope::Counters => write!(
                 f,
-                "totals: {} calls: {} succeeded, {} failed, {} left in progress; TCP attempts: {} established, \
+                "totals: {}: {} succeeded, {} failed, {} left in progress; TCP attempts: {} established, \
                  {} failed, {given_up} given up, {open} still open",
-                tally.events,
+                calls(tally.events),
                 tally
                     .events
                     .saturating_sub(tally.failed + tally.in_progress),
@@ -157,11 +157,11 @@ impl fmt::Display for Totals {
             )?,
         }
         if tally.without_connection > 0 {
-            let count = tally.without_connection;
-            write!(f, "; {count} more without a connection, as of datagrams")?;
+            let calls = calls(tally.without_connection);
+            write!(f, "; {calls} without a connection (datagrams)")?;
         }
         if tally.asked_again > 0 {
-            write!(f, "; {} more asked again", tally.asked_again)?;
+            write!(f, "; {} that only asked again", calls(tally.asked_again))?;
         }
         if *scope != Scope::Counters {
             let (connects, outcomes) = (tally.events, tally.outcomes);
@@ -180,6 +180,12 @@ impl fmt::Display for Totals {
     }
 }
 
+/// So many calls, as a person reads it.
+fn calls(count: u64) -> String {
+    let calls = if count == 1 { "call" } else { "calls" };
+    format!("{count} {calls}")
+}
+
 fn prefixed<S: Serializer>(
     reasons: &BTreeMap<&'static str, u64>,
     serializer: S,
@@ -189,4 +195,83 @@ fn prefixed<S: Serializer>(
             .iter()
             .map(|(reason, count)| (format!("lost.{reason}"), count)),
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Something of each kind.
+    const TALLY: Tally = Tally {
+        events: 12,
+        failed: 1,
+        in_progress: 4,
+        unfollowed: 1,
+        asked_again: 2,
+        without_connection: 3,
+        outcomes: 3,
+        established: 1,
+        outcomes_failed: 0,
+        abandoned: 2,
+        superseded: 1,
+    };
+
+    #[test]
+    fn attempts_add_up() {
+        let mut totals = Totals {
+            tally: TALLY,
+            ..Totals::default()
+        };
+        assert_eq!(
+            totals.to_string(),
+            "totals: 7 attempts: 3 established, 1 failed, 1 given up, 1 superseded, 0 still open, 1 of unknown end; \
+             3 calls without a connection (datagrams); 2 calls that only asked again; \
+             events: 12 connect, 3 outcome; nothing lost"
+        );
+        totals.unsettled = 1;
+        totals.lose(Loss::OutputFull, 2);
+        totals.lose(Loss::Malformed, 1);
+        let line = totals.to_string();
+        assert!(line.starts_with("totals: 8 attempts: "), "{line}");
+        assert!(line.contains(", 1 still open, "), "{line}");
+        assert!(
+            line.ends_with("; LOST 3: malformed 1, output_full 2"),
+            "{line}"
+        );
+    }
+
+    #[test]
+    fn nothing_is_said_of_what_was_not_looked_at() {
+        let of = |tally, scope| {
+            let totals = Totals {
+                tally,
+                scope,
+                ..Totals::default()
+            };
+            totals.to_string()
+        };
+        let failures = Tally {
+            events: 1,
+            failed: 1,
+            outcomes: 1,
+            abandoned: 1,
+            ..Tally::default()
+        };
+        assert_eq!(
+            of(failures, Scope::Failures),
+            "totals: 1 failed, 1 given up, 0 still open (--failed: others are not counted); \
+             events: 1 connect, 1 outcome; nothing lost"
+        );
+        let counted = Tally {
+            events: 1,
+            established: 1,
+            outcomes: 1,
+            ..Tally::default()
+        };
+        assert_eq!(
+            of(counted, Scope::Counters),
+            "totals: 1 call: 1 succeeded, 0 failed, 0 left in progress; TCP attempts: 1 established, 0 failed, \
+             0 given up, 0 still open; nothing lost"
+        );
+    }
 }

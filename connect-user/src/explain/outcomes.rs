@@ -100,7 +100,7 @@ pub(super) const ENTRIES: &[Entry] = &[
     },
     Entry {
         name: "superseded",
-        meaning: "the application needed it no more, as another address was faster",
+        meaning: "not needed any more: another address was faster",
         hint: "no failure: another address of the same try was established first",
         situations: &[(
             "TCP",
