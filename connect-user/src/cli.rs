@@ -185,7 +185,7 @@ pub struct Options {
     /// Stop after this time: 500ms, 10s, 1m, 1h30m; a plain number is seconds.
     #[arg(long, value_parser = value::duration, value_name = "TIME")]
     pub duration: Option<Duration>,
-    /// Stop after this many connects.
+    /// Stop after this many connects; with --settled, --failed or --summary, after this many attempts.
     #[arg(long, value_parser = clap::value_parser!(u64).range(1..), value_name = "N")]
     pub count: Option<u64>,
     /// By which means.

@@ -3,6 +3,7 @@
 use std::{collections::BTreeMap, net::TcpStream, os::fd::AsFd as _, time::Duration};
 
 use anyhow::{Result, ensure};
+use io_uring::squeue::Flags;
 use libc::{
     EALREADY, ECONNABORTED, ECONNREFUSED, EINPROGRESS, EISCONN, SOCK_NONBLOCK, SOCK_STREAM,
 };
@@ -19,6 +20,7 @@ use crate::{
         network::SILENT,
         observation::{Event, Observation},
         option,
+        ring::Ring,
         sockaddr::{inet, loopback, unspec},
         stage::Stage,
         syscall::{listen, socket, tcp},
@@ -27,8 +29,21 @@ use crate::{
 
 pub(crate) const CASES: &[Case] = &[
     Case::new("asked_again_counts_once", counts_once, ways).brief(),
+    Case::new(
+        "asked_again_by_io_uring_counts_once",
+        counts_io_uring,
+        by_io_uring,
+    ),
     Case::new("asked_again_by_mptcp_counts_once", counts_mptcp, by_mptcp).needs(&MULTIPATH),
 ];
+
+fn counts_io_uring(case: &Case) -> Result<()> {
+    let all = case.run(&[])?;
+    all.assert_nothing_lost()?;
+    let asked = all.connects.iter().filter(|event| asks(event)).count();
+    ensure!(asked == 2, "{asked} calls ask again: {:?}", all.connects);
+    assert_results(&case.run(&["--settled"])?, &[("established", 1)])
+}
 
 /// What the program's attempts come to: results, and how many have each.
 const ATTEMPTS: [(&str, usize); 5] = [
@@ -184,6 +199,18 @@ fn not_about_an_attempt(stage: &Stage) -> Result<()> {
     stage.expect(ECONNREFUSED, &socket, &refusing)?;
     listen(socket.as_fd(), 1)?;
     stage.expect(EISCONN, &socket, &refusing)
+}
+
+fn by_io_uring(stage: &Stage) -> Result<()> {
+    let (_listener, address) = listener()?;
+    let socket = begin(stage, &address)?;
+    ensure!(wait(&socket)? == 0, "not connected");
+    let mut ring = Ring::new()?;
+    for errno in [0, EISCONN] {
+        let got = ring.connect(stage, &socket, &address, Flags::empty())?;
+        ensure!(got == errno, "{got} instead of {errno}");
+    }
+    Ok(())
 }
 
 fn by_mptcp(stage: &Stage) -> Result<()> {
