@@ -97,12 +97,13 @@ impl Totals {
     fn parse(line: &str) -> Self {
         let parts: Vec<_> = line.split("; ").collect();
         let (first, losses) = (parts[0], parts[parts.len() - 1]);
+        // With --failed, without a sum: others are not counted.
+        let first = first.split(" (").next().expect("one part at least");
         let attempts = first.rsplit_once(": ").map_or(first, |(all, parts)| {
             let sum: u64 = parts.split(", ").map(number).sum();
             assert_eq!(sum, number(all), "{line}");
             parts
         });
-        let attempts = attempts.split(" (").next().expect("one part at least");
         let of = |text: &str, name: &str| {
             let parts = text.split(", ").find(|part| part.ends_with(name));
             parts.map_or(0, number)
