@@ -82,7 +82,7 @@ pub enum Command {
     /// all.
     Explain {
         /// An errno by name or number: ECONNREFUSED, econnrefused, 111, -111; or an outcome: established,
-        /// failed, abandoned, killed.
+        /// failed, abandoned, superseded, killed.
         #[arg(allow_negative_numbers = true, value_name = "ERRNO|OUTCOME")]
         what: Option<String>,
     },
@@ -174,8 +174,9 @@ pub struct Options {
     /// Instead of events, write at the end who connected where how often, with what result.
     #[arg(long)]
     pub summary: bool,
-    /// Under the first failure of its kind in each process, say what it usually means.
-    #[arg(long, conflicts_with = "summary")]
+    /// Under the first failure of its kind in each process, say what it usually means; with --summary, at
+    /// the end for each result that occurs.
+    #[arg(long)]
     pub explain: bool,
     /// Show each attempt once, when it is settled: not `EINPROGRESS`, but what became of it. What is
     /// not settled when the observation ends is shown then.
@@ -184,7 +185,7 @@ pub struct Options {
     /// Stop after this time: 500ms, 10s, 1m, 1h30m; a plain number is seconds.
     #[arg(long, value_parser = value::duration, value_name = "TIME")]
     pub duration: Option<Duration>,
-    /// Stop after this many connects.
+    /// Stop after this many connects; with --settled, --failed or --summary, after this many attempts.
     #[arg(long, value_parser = clap::value_parser!(u64).range(1..), value_name = "N")]
     pub count: Option<u64>,
     /// By which means.
@@ -236,7 +237,8 @@ pub struct Filters {
     /// Only addresses of this family: inet, inet6, unix, AF_VSOCK, 40, ...
     #[arg(long, value_parser = value::family)]
     pub family: Option<u16>,
-    /// Only calls that failed; EINPROGRESS is not a failure.
+    /// Only what failed, each attempt once: calls that returned an errno, and attempts that failed or were given up
+    /// after their call; EINPROGRESS is not a failure, nor is an attempt that another address superseded.
     #[arg(long)]
     pub failed: bool,
 }

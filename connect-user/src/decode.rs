@@ -130,6 +130,8 @@ fn outcome(record: &record::Outcome, clock: Clock) -> Result<Outcome, Malformed>
         id,
         timestamp: clock.wall(record.settled_ns),
         outcome,
+        // What other events say is not known here.
+        superseded_by: None,
         errno: match (outcome, record.errno) {
             (Settlement::Established, _) => Some(0),
             (Settlement::Failed | Settlement::Abandoned, errno) if errno != 0 => Some(errno),

@@ -35,19 +35,34 @@ impl Event {
     #[must_use]
     pub fn tally(&self) -> Tally {
         match self {
-            Self::Connect(connect) => Tally {
-                events: 1,
-                failed: u64::from(connect.verdict() == Verdict::Failed),
-                in_progress: u64::from(connect.verdict() == Verdict::InProgress),
-                ..Tally::default()
-            },
-            Self::Outcome(outcome) => Tally {
-                outcomes: 1,
-                established: u64::from(outcome.outcome == Settlement::Established),
-                outcomes_failed: u64::from(outcome.outcome == Settlement::Failed),
-                abandoned: u64::from(outcome.outcome == Settlement::Abandoned),
-                ..Tally::default()
-            },
+            Self::Connect(connect) => {
+                let verdict = connect.verdict();
+                let is = |one| u64::from(verdict == one);
+                Tally {
+                    events: 1,
+                    failed: is(Verdict::Failed),
+                    in_progress: is(Verdict::InProgress),
+                    unfollowed: u64::from(
+                        verdict == Verdict::InProgress && connect.unsettled.is_none(),
+                    ),
+                    asked_again: is(Verdict::AskedAgain),
+                    without_connection: u64::from(
+                        verdict == Verdict::Succeeded && !connect.call.connects(),
+                    ),
+                    ..Tally::default()
+                }
+            }
+            Self::Outcome(outcome) => {
+                let is = |one| u64::from(outcome.outcome == one);
+                Tally {
+                    outcomes: 1,
+                    established: is(Settlement::Established),
+                    outcomes_failed: is(Settlement::Failed),
+                    abandoned: is(Settlement::Abandoned),
+                    superseded: u64::from(outcome.superseded_by.is_some()),
+                    ..Tally::default()
+                }
+            }
             Self::Lost(_) | Self::Notice(_) => Tally::default(),
         }
     }
@@ -108,6 +123,22 @@ pub struct Call {
     pub via: Via,
 }
 
+impl Call {
+    /// Whether a connection is there when it succeeds: not so of a datagram socket, which only notes its peer, nor
+    /// where the call dissolves what was there.
+    #[must_use]
+    pub fn connects(&self) -> bool {
+        let only_notes = matches!(
+            self.transport,
+            Transport::Udp | Transport::Udplite | Transport::Icmp | Transport::Raw
+        ) || matches!(
+            self.address.family.as_deref(),
+            Some("AF_UNSPEC" | "AF_NETLINK" | "AF_PACKET" | "AF_QIPCRTR")
+        );
+        !only_notes
+    }
+}
+
 /// A connect call that returned.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Connect {
@@ -159,6 +190,9 @@ pub struct Outcome {
     pub call: Call,
     /// What became of it.
     pub outcome: Settlement,
+    /// Of an attempt that was given up, as another address of the same try was established: that one's `id`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub superseded_by: Option<String>,
     /// 0 if established; why it failed, where that is known; of one that was abandoned, the error that the network
     /// had reported and the application had not read, if there was one.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -173,6 +207,9 @@ pub struct Outcome {
     pub left_with: String,
 }
 
+/// The result of a call that never returned, as a person reads it.
+const KILLED: &str = "killed";
+
 /// What became of a call, or of an attempt.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Verdict {
@@ -184,12 +221,22 @@ pub enum Verdict {
     Failed,
     /// The application gave up.
     Abandoned,
+    /// The application needed it no more, as another address of the same try was faster.
+    Superseded,
+    /// The call only asked for an attempt, which counts where it was begun or is settled.
+    AskedAgain,
 }
 
 impl Connect {
-    /// What the errno means for the attempt.
+    /// What it means for the attempt. One that goes on has not failed, whatever its call has returned.
     #[must_use]
-    pub const fn verdict(&self) -> Verdict {
+    pub fn verdict(&self) -> Verdict {
+        if self.asks_again() {
+            return Verdict::AskedAgain;
+        }
+        if self.unsettled == Some(true) {
+            return Verdict::InProgress;
+        }
         match self.errno {
             0 => Verdict::Succeeded,
             EINPROGRESS => Verdict::InProgress,
@@ -197,12 +244,20 @@ impl Connect {
         }
     }
 
+    /// Whether it only asks for an attempt that an earlier call has begun.
+    #[must_use]
+    pub fn asks_again(&self) -> bool {
+        self.attempt
+            .as_ref()
+            .is_some_and(|attempt| *attempt != self.id)
+    }
+
     /// The result as a person reads it: `ok`, the errno, or `killed` where there is none, as the
     /// call never returned.
     #[must_use]
     pub fn result(&self) -> &str {
         if self.killed == Some(true) {
-            "killed"
+            KILLED
         } else {
             self.error_type.as_deref().unwrap_or("ok")
         }
@@ -216,15 +271,19 @@ impl Outcome {
         match self.outcome {
             Settlement::Established => Verdict::Succeeded,
             Settlement::Failed => Verdict::Failed,
+            Settlement::Abandoned if self.superseded_by.is_some() => Verdict::Superseded,
             Settlement::Abandoned => Verdict::Abandoned,
             Settlement::Pending => Verdict::InProgress,
         }
     }
 
-    /// The result as a person reads it: `established`, `abandoned`, the errno, or `failed` where
-    /// that is not known.
+    /// The result as a person reads it: `established`, `abandoned`, `superseded`, the errno, or `failed`
+    /// where that is not known.
     #[must_use]
     pub fn result(&self) -> &str {
+        if self.superseded_by.is_some() {
+            return "superseded";
+        }
         match (&self.error_type, self.outcome) {
             (Some(error), Settlement::Failed) => error,
             _ => self.outcome.name(),
@@ -261,6 +320,21 @@ pub struct Line<'a> {
     pub left_with: Option<&'a str>,
     /// Of an outcome: see [`Outcome::unread`].
     pub unread: Option<&'a str>,
+}
+
+impl<'a> Line<'a> {
+    /// What of it is worth an explanation: a failure, or that the application gave up, was killed, or needed it no
+    /// more. An attempt whose call was killed is given up for that.
+    #[must_use]
+    pub fn to_explain(&self) -> Option<&'a str> {
+        const NEVER_RETURNED: &str = "ERESTARTSYS";
+        match self.verdict {
+            Verdict::Abandoned if self.left_with == Some(NEVER_RETURNED) => Some(KILLED),
+            Verdict::Failed | Verdict::Abandoned | Verdict::Superseded => Some(self.result),
+            _ if self.result == KILLED => Some(KILLED),
+            Verdict::Succeeded | Verdict::InProgress | Verdict::AskedAgain => None,
+        }
+    }
 }
 
 impl<'a> From<&'a Connect> for Line<'a> {

@@ -33,5 +33,6 @@ pub mod serve;
 pub mod session;
 pub mod sink;
 pub mod status;
+pub mod superseded;
 pub mod totals;
 mod value;

@@ -39,6 +39,14 @@ impl Observation {
             until: Until::STOPPED,
         }
     }
+
+    /// Whether an attempt is shown only when it is settled, and so once: its outcome stands for its call, and calls
+    /// that ask for it again are not shown. So it is with failures, too: the attempt fails, and not each call.
+    #[must_use]
+    pub fn settled_only(&self) -> bool {
+        let asked = self.events.as_ref().is_some_and(Events::settled_only);
+        asked || self.filters.failed
+    }
 }
 
 /// Whom to observe.
@@ -59,7 +67,8 @@ pub struct Filters {
     pub uid: Option<u32>,
     /// Only addresses of this family (`AF_*`).
     pub family: Option<u16>,
-    /// Only calls that returned an errno other than EINPROGRESS.
+    /// Only what failed: calls that returned an errno and are over with it, and attempts that failed or were given
+    /// up.
     pub failed: bool,
 }
 
@@ -146,9 +155,8 @@ pub struct Events {
 }
 
 impl Events {
-    /// Whether an attempt is shown only when it is settled, so that an outcome stands for its call.
-    #[must_use]
-    pub const fn settled_only(&self) -> bool {
+    /// Whether that is asked for by the form of the output.
+    const fn settled_only(&self) -> bool {
         self.settled || self.summary
     }
 }

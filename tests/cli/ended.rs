@@ -83,41 +83,61 @@ fn is_error(line: &str) -> bool {
 /// The totals, read back from their line.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(crate) struct Totals {
+    /// Events of calls.
     pub(crate) events: u64,
+    /// Attempts that failed, in their call or after it.
     pub(crate) failed: u64,
-    pub(crate) in_progress: u64,
+    /// Attempts that were not settled.
+    pub(crate) open: u64,
     pub(crate) lost: u64,
     pub(crate) reasons: BTreeMap<String, u64>,
 }
 
 impl Totals {
     fn parse(line: &str) -> Self {
-        let (sums, reasons) = line.split_once(" (").unwrap_or((line, ""));
-        let pairs = |text: &str| -> BTreeMap<String, u64> {
-            let pairs = text.split(", ").filter(|pair| !pair.is_empty());
-            let pairs = pairs.map(|pair| pair.rsplit_once(' ').expect("a name and a number"));
-            pairs
-                .map(|(name, number)| (name.to_owned(), number.parse().expect("a number")))
-                .collect()
+        let parts: Vec<_> = line.split("; ").collect();
+        let (first, losses) = (parts[0], parts[parts.len() - 1]);
+        // With --failed, without a sum: others are not counted.
+        let first = first.split(" (").next().expect("one part at least");
+        let attempts = first.rsplit_once(": ").map_or(first, |(all, parts)| {
+            let sum: u64 = parts.split(", ").map(number).sum();
+            assert_eq!(sum, number(all), "{line}");
+            parts
+        });
+        let of = |text: &str, name: &str| {
+            let parts = text.split(", ").find(|part| part.ends_with(name));
+            parts.map_or(0, number)
         };
-        let [calls, outcomes, lost] = sums
-            .split("; ")
-            .map(pairs)
-            .collect::<Vec<_>>()
-            .try_into()
-            .expect("calls, outcomes, losses");
-        let settled = outcomes["established"] + outcomes["failed"] + outcomes["abandoned"];
-        assert_eq!(settled, outcomes["outcomes"], "{line}");
+        let events = parts.iter().find_map(|part| part.strip_prefix("events: "));
+        let (lost, reasons) = match losses {
+            "nothing lost" => ("0", ""),
+            _ => losses
+                .strip_prefix("LOST ")
+                .and_then(|losses| losses.split_once(": "))
+                .expect("losses, and their reasons"),
+        };
+        let reasons = reasons.split(", ").filter(|pair| !pair.is_empty());
+        let reasons = reasons.map(|pair| pair.rsplit_once(' ').expect("a name and a number"));
         let totals = Self {
-            events: calls["events"],
-            failed: calls["failed"],
-            in_progress: calls["in progress"],
-            lost: lost["lost"],
-            reasons: pairs(reasons.trim_end_matches(')')),
+            events: of(events.expect("events"), " connect"),
+            failed: of(attempts, " failed"),
+            open: of(attempts, " still open"),
+            lost: lost.parse().expect("a number"),
+            reasons: reasons
+                .map(|(name, number)| (name.to_owned(), number.parse().expect("a number")))
+                .collect(),
         };
         assert_eq!(totals.reasons.values().sum::<u64>(), totals.lost, "{line}");
         totals
     }
+}
+
+/// The number that a text begins with.
+fn number(text: &str) -> u64 {
+    let digits = text.split(' ').next().unwrap_or_default();
+    digits
+        .parse()
+        .unwrap_or_else(|_| panic!("no number: {text}"))
 }
 
 /// `/dev/full`, where there is room for nothing.

@@ -223,7 +223,7 @@ fn shows_the_connects_of_the_command_and_its_children() {
     assert_eq!(ports, [9, 1, 10, 11, 9, 1, 10]);
     let totals = ended.totals();
     assert_eq!((totals.events, totals.failed), (7, 2));
-    assert_eq!((totals.in_progress, totals.lost), (0, 0));
+    assert_eq!((totals.open, totals.lost), (0, 0));
 }
 
 #[test]

@@ -87,3 +87,20 @@ fn of_a_count_of_connects() {
     let row = ended.stdout.lines().nth(1).unwrap();
     assert!(row.trim_start().starts_with("10 ok "), "{row}");
 }
+
+/// And what each of the results means, once.
+#[test]
+fn explained_below() {
+    let mut command = agent(["run", "--summary", "--explain", "--"]);
+    command.args(connecting("udp(9); tcp(1, 2); in_child(lambda: tcp(3))"));
+    let ended = end(&mut command);
+    ended.assert_code(0);
+    let lines: Vec<_> = ended.stdout.lines().collect();
+    let hints: Vec<_> = lines
+        .iter()
+        .filter(|line| line.starts_with("  ECONN"))
+        .collect();
+    assert_eq!(hints.len(), 1, "{}", ended.stdout);
+    assert!(hints[0].starts_with("  ECONNREFUSED: "), "{}", hints[0]);
+    assert_eq!(lines.last(), Some(hints[0]), "{}", ended.stdout);
+}

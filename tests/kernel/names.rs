@@ -120,7 +120,7 @@ fn table(case: &Case) -> Result<()> {
         ensure!(!line.contains(char::is_control), "{line:?}");
     }
     ensure!(
-        stderr.contains(&format!("totals: events {calls}, ")),
+        stderr.contains(&format!("; events: {calls} connect, ")),
         "{stderr}"
     );
     Ok(())

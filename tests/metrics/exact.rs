@@ -118,7 +118,7 @@ pub(crate) fn prometheus() -> Result<()> {
     }
     let said = agent.terminate()?.stderr;
     let made = 2 * MIXED.iter().map(|(_, _, count)| count).sum::<u64>();
-    ensure!(said.contains(&format!("totals: events {made}, ")), "{said}");
+    ensure!(said.contains(&format!("totals: {made} calls: ")), "{said}");
     Ok(())
 }
 
@@ -195,7 +195,7 @@ pub(crate) fn flood() -> Result<()> {
         let number = digits.split(|char: char| !char.is_ascii_digit()).next();
         Ok(number.unwrap_or_default().parse()?)
     };
-    let (seen, lost) = (number("events ")?, number("; lost ")?);
+    let (seen, lost) = (number("; events: ")?, number("; LOST ")?);
     ensure!(seen + lost == FLOOD, "{FLOOD} made: {said}");
     ensure!(lost > 10 * ROOM, "only {lost} lost");
     Ok(())

@@ -261,6 +261,7 @@ fn attempts() -> Vec<(&'static str, Vec<u8>)> {
             .as_bytes()
             .to_vec(),
         ),
+        ("superseded by what was established after it", superseded()),
         (
             "a later call about the same attempt",
             Connect {
@@ -284,4 +285,23 @@ fn attempts() -> Vec<(&'static str, Vec<u8>)> {
             .to_vec(),
         ),
     ]
+}
+
+/// An attempt to 192.0.2.1:443, which began soon after that to 127.0.0.1:443, and was given up when that was
+/// established.
+fn superseded() -> Vec<u8> {
+    let outcome = outcome();
+    let mut call = outcome.call;
+    call.entered_ns += 5_000_000;
+    for (to, from) in call.address.iter_mut().skip(4).zip([192, 0, 2, 1]) {
+        *to = from;
+    }
+    let superseded = Outcome {
+        call,
+        settled_ns: outcome.settled_ns + 100_000,
+        outcome: Settlement::Abandoned.number(),
+        endpoints: Endpoints::UNKNOWN,
+        ..outcome
+    };
+    superseded.as_bytes().to_vec()
 }

@@ -15,6 +15,7 @@ use connect_observer::{
     loss::Loss,
     observation::Means,
     sink::{Sink, Style, Summary, Table},
+    superseded::Rivals,
     totals::{Tally, Totals},
 };
 use jiff::{Timestamp, tz::TimeZone};
@@ -29,11 +30,14 @@ use crate::{
 #[test]
 fn recorded_records() {
     for Records { name, records } in &*ALL {
+        let mut rivals = Rivals::default();
         let events: Vec<_> = records
             .iter()
             .map(|record| {
-                decode(&record.bytes, Clock::fixed(BOOT_NS))
-                    .unwrap_or_else(|malformed| panic!("{name}, {}: {malformed}", record.title))
+                let mut event = decode(&record.bytes, Clock::fixed(BOOT_NS))
+                    .unwrap_or_else(|malformed| panic!("{name}, {}: {malformed}", record.title));
+                rivals.judge(&mut event);
+                event
             })
             .collect();
         compare(name, &events);
@@ -72,6 +76,7 @@ fn notices_and_losses() {
             established: 1,
             outcomes_failed: 1,
             abandoned: 1,
+            ..Tally::default()
         },
         unsettled: 1,
         ..Totals::default()

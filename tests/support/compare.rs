@@ -21,7 +21,7 @@ const TOLD: usize = 20;
 /// up in between.
 const CLOCK_TOLERANCE_NS: i64 = 20_000_000;
 /// Keys that are checked by rule, as no application knows their value.
-const BY_RULE: [&str; 12] = [
+const BY_RULE: [&str; 13] = [
     "id",
     "timestamp",
     "duration_ns",
@@ -35,6 +35,7 @@ const BY_RULE: [&str; 12] = [
     "network.local.port",
     "destination.address",
     "destination.port",
+    "superseded_by",
 ];
 
 /// How many calls or outcomes an agent says that it has missed, and that are not yet found missing.

@@ -42,6 +42,7 @@ pub(crate) mod stream;
 pub(crate) mod suite;
 pub(crate) mod syscall;
 pub(crate) mod tool;
+pub(crate) mod totals;
 pub(crate) mod truth;
 pub(crate) mod verified;
 pub(crate) mod wait;

@@ -48,6 +48,7 @@ fn outcome_by_name() {
         ("established", "succeeded"),
         ("failed", "decided against"),
         ("abandoned", "gave up"),
+        ("superseded", "was faster"),
         ("killed", "never returned"),
     ] {
         let by_name = page(&[outcome]);

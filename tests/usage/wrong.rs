@@ -84,7 +84,6 @@ const WRONG: &[(&[&str], &str)] = &[
         &["trace", "--color", "red"],
         "[possible values: auto, always, never]",
     ),
-    (&["trace", "--explain", "--summary"], "--summary"),
     (&["trace", "--explain", "--output", "json"], "--output json"),
     (
         &["run", "--explain", "--output", "json", "--", "true"],

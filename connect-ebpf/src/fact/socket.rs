@@ -36,6 +36,11 @@ const IPPROTO_MPTCP: u16 = 262;
 /// `socket.state` (`include/uapi/linux/net.h`).
 const SS_UNCONNECTED: u32 = 1;
 
+/// Offset of `skc_state` in `struct sock_common`, behind what [`SockCommon`] has of it.
+const SKC_STATE: u32 = 18;
+/// A socket's state (`include/net/tcp_states.h`).
+const TCP_LISTEN: u8 = 10;
+
 /// A socket that a descriptor names.
 #[derive(Clone, Copy)]
 pub(crate) struct Socket {
@@ -176,6 +181,12 @@ fn transport(sk: u64, kind: u16) -> Transport {
 #[inline(always)]
 pub(crate) fn protocol(sk: u64) -> u16 {
     read_or_zero(sk, setting!(offsets.sock_protocol))
+}
+
+/// Whether it is a socket of TCP, or alike, that listens.
+#[inline(always)]
+pub(crate) fn listens(sk: u64) -> bool {
+    read_or_zero::<u8>(sk, SKC_STATE) == TCP_LISTEN
 }
 
 /// `sk_err`: an errno, or 0.

@@ -20,8 +20,7 @@ use crate::{
 pub(super) fn end(call: &mut Call) {
     attempt::conclude(call);
     if observed::connect(&call.connect) {
-        let shown_later = setting!(settled_only) != 0 && call.connect.unsettled != 0;
-        let is_shown = counting!(records) != 0 && !shown_later;
+        let is_shown = counting!(records) != 0 && !is_shown_elsewhere(call);
         if is_shown || counting!(labels) & LABEL_CGROUP != 0 {
             call.note_cgroup();
         }
@@ -29,9 +28,24 @@ pub(super) fn end(call: &mut Call) {
         if is_shown {
             report(call);
         }
+    } else if counting!(records) != 0 && observed::is_rival(&call.connect) {
+        report(call);
     }
     // After the record, so that the outcome's comes behind it.
     attempt::leave(call);
+}
+
+/// Whether each attempt is shown once, and this call's is shown by another event: by that of its outcome, which
+/// will come, or by that of the call that began it.
+#[inline(always)]
+fn is_shown_elsewhere(call: &Call) -> bool {
+    let Connect {
+        unsettled,
+        attempt_entered_ns,
+        ..
+    } = call.connect;
+    let only_asks = call.attempt_sk == 0 && attempt_entered_ns != 0;
+    setting!(settled_only) != 0 && (unsettled != 0 || only_asks)
 }
 
 /// A function of its own, as the stacks of all that call each other have 512 bytes together.

@@ -3,10 +3,14 @@
 use aya_ebpf::{macros::map, maps::LruHashMap};
 use connect_ebpf::{
     attempt::{IDENTITIES_ENTRIES, Identity},
-    uapi::errno::{EALREADY, EISCONN},
+    uapi::{
+        errno::{EALREADY, EISCONN},
+        family::AF_UNSPEC,
+    },
 };
 
 use super::call::Call;
+use crate::fact::socket;
 
 /// The attempt that a socket has made last, by the address of its `struct sock`.
 #[map]
@@ -30,9 +34,7 @@ pub(super) fn remember(call: &Call) {
 /// The attempt that this call asks for, if another call on the same socket has begun it.
 #[inline(always)]
 pub(super) fn begun_by_another(call: &Call) -> Option<&'static Identity> {
-    let asks =
-        call.begun != 0 || matches!(call.connect.ret.unsigned_abs() as u32, EALREADY | EISCONN);
-    if call.sk == 0 || !asks {
+    if call.sk == 0 || !asks(call) {
         return None;
     }
     let identity = IDENTITIES.get_ptr(&call.sk)?;
@@ -40,4 +42,25 @@ pub(super) fn begun_by_another(call: &Call) -> Option<&'static Identity> {
     // another inode, or is of the same socket.
     let identity = unsafe { &*identity };
     (identity.inode == call.inode).then_some(identity)
+}
+
+/// Whether a call can only ask for an attempt, as its socket had begun one before; also one that another thread
+/// has begun since the call was entered.
+#[inline(always)]
+fn asks(call: &Call) -> bool {
+    let begun = call.begun != 0;
+    match call.connect.ret.unsigned_abs() as u32 {
+        // Of a socket that listens, it is the answer to a mistake, whatever the socket has been before.
+        EISCONN => begun || !socket::listens(call.sk),
+        EALREADY => true,
+        // It dissolves, and asks for nothing.
+        _ => begun && !passes(call, AF_UNSPEC),
+    }
+}
+
+/// Whether the address passed is of this family.
+#[inline(always)]
+const fn passes(call: &Call, family: u16) -> bool {
+    let [low, high, ..] = call.connect.call.address;
+    call.connect.call.address_len >= 2 && u16::from_ne_bytes([low, high]) == family
 }

@@ -79,6 +79,13 @@ pub(super) fn connect(connect: &Connect) -> bool {
     family(&connect.call)
 }
 
+/// Whether a call that is not reported has established an attempt, which the agent must know of: another one may
+/// have been given up for it.
+#[inline(always)]
+pub(super) fn is_rival(connect: &Connect) -> bool {
+    setting!(failed) != 0 && connect.handshake_ns != 0 && family(&connect.call)
+}
+
 /// Whether calls for an address of this family are reported.
 #[inline(always)]
 pub(super) fn family(call: &Call) -> bool {

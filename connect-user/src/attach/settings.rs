@@ -18,7 +18,7 @@ use super::{
 };
 use crate::{
     host::{kernel, tracefs::Tracefs},
-    observation::{Events, Hooks, Observation, Whom},
+    observation::{Hooks, Observation, Whom},
 };
 
 /// For this observation, on this kernel.
@@ -36,7 +36,6 @@ pub(super) fn settings(
         whom,
         filters,
         means,
-        events,
         ..
     } = observation;
     let lineage = *whom != Whom::Host;
@@ -80,7 +79,7 @@ pub(super) fn settings(
         sockets: u32::from(means.sockets && survey.offsets().is_some()),
         associations: u32::from(means.sockets && survey.associations == Associations::Seen),
         interrupting_flags: kernel::interrupting_flags(&kernel::release()),
-        settled_only: u32::from(events.as_ref().is_some_and(Events::settled_only)),
+        settled_only: u32::from(observation.settled_only()),
         native: match means.hooks {
             Hooks::Tracepoint => NATIVE_BY_TRACEPOINT,
             Hooks::Function => NATIVE_BY_FUNCTION,

@@ -56,16 +56,17 @@ pub fn explain(typed: Option<&str>) -> Result<ExitCode> {
     }
 }
 
-/// The likeliest cause of a failure, or the next thing to look at, in one short line; `None` for
-/// success and for an errno that connect is not known to return.
+/// The likeliest cause of a result, or the next thing to look at, in one short line; of an errno or of an outcome,
+/// by its name. `None` for success and for an errno that connect is not known to return.
 ///
 /// ```
-/// let hint = connect_observer::explain::hint(111);
+/// let hint = connect_observer::explain::hint("ECONNREFUSED");
 /// assert_eq!(hint, Some("nobody listens there: is the service up, and on that address?"));
 /// ```
 #[must_use]
-pub fn hint(errno: u32) -> Option<&'static str> {
-    themes::errno(errno::name(errno)?).map(|entry| entry.hint)
+pub fn hint(result: &str) -> Option<&'static str> {
+    let entry = themes::errno(result).or_else(|| themes::outcome(result));
+    entry.map(|entry| entry.hint)
 }
 
 /// Every errno that connect is known to return, by name, and every outcome.
@@ -252,12 +253,11 @@ mod tests {
             );
             assert!(!hint.ends_with('.') && !hint.contains('\n'), "{name}");
         }
-        for entry in themes::errnos() {
-            let number = number(entry.name).unwrap();
-            assert_eq!(hint(number), Some(entry.hint));
+        for entry in all() {
+            assert_eq!(hint(entry.name), Some(entry.hint));
         }
-        for errno in [0, 24, 41, u32::MAX] {
-            assert_eq!(hint(errno), None, "{errno}");
+        for result in ["ok", "EMFILE", "41", ""] {
+            assert_eq!(hint(result), None, "{result}");
         }
     }
 

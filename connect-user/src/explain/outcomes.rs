@@ -6,7 +6,7 @@ pub(super) const ENTRIES: &[Entry] = &[
     Entry {
         name: "established",
         meaning: "the attempt succeeded after its call had returned",
-        hint: "connected: it took as long as TOOK says",
+        hint: "connected, after its call had returned",
         situations: &[
             (
                 "TCP",
@@ -63,7 +63,7 @@ pub(super) const ENTRIES: &[Entry] = &[
     Entry {
         name: "abandoned",
         meaning: "the application gave up before the network had decided",
-        hint: "no answer for as long as TOOK says, then the application gave up",
+        hint: "no answer for as long as shown, then the program gave up",
         situations: &[(
             "TCP",
             "No answer had come when the application closed, shut down or dissolved the socket, or \
@@ -75,8 +75,8 @@ pub(super) const ENTRIES: &[Entry] = &[
              behind it is then the same as for ETIMEDOUT: a firewall that drops, a host that is off, \
              a server whose accept queue is full.",
             "It tried several addresses at once, as browsers and curl do with IPv6 and IPv4, and \
-             another one was faster: TOOK is short, and the same process has an established \
-             attempt.",
+             another one was faster: that is superseded, where it can be told; here it may be so \
+             if the same process has an established attempt.",
             "The user or a supervisor ended the application, or it cancelled the request.",
         ],
         look_at: &[
@@ -95,6 +95,34 @@ pub(super) const ENTRIES: &[Entry] = &[
             (
                 "the application's connect timeout",
                 "whether TOOK is just that: curl --connect-timeout, for example",
+            ),
+        ],
+    },
+    Entry {
+        name: "superseded",
+        meaning: "not needed any more: another address was faster",
+        hint: "no failure: another address of the same try was established first",
+        situations: &[(
+            "TCP",
+            "The application tried several addresses of one name at about the same time, took the \
+             first that was established, and closed this one at once (RFC 8305, \"happy eyeballs\"). \
+             JSON says abandoned, and superseded_by with the id of the other.",
+        )],
+        causes: &[
+            "Everything works: the application has its connection.",
+            "If it is so each time, and for one family of addresses: that family does not get \
+             through (no IPv6 beyond the router, for example), and each connection waits for it a \
+             moment, 200 to 300 ms mostly.",
+            "The answer takes longer than from the other address.",
+        ],
+        look_at: &[
+            (
+                "ip -6 route get ADDR",
+                "whether there is a route for that family at all",
+            ),
+            (
+                "curl -6 and curl -4",
+                "whether each family works by itself, and how fast",
             ),
         ],
     },

@@ -125,6 +125,7 @@ fn offsets(types: &Types<'_>) -> Result<Offsets> {
         ("sock_common", "skc_rcv_saddr", 4),
         ("sock_common", "skc_dport", 12),
         ("sock_common", "skc_family", 16),
+        ("sock_common", "skc_state", 18),
         ("inet_sock", "sk", 0),
         // And what connect-ebpf/src/fact/task.rs takes a task to begin with.
         ("task_struct", "thread_info", 0),

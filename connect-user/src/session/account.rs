@@ -10,7 +10,7 @@ use crate::{
     event::Lost,
     loss::Loss,
     metrics::health::LossCounts,
-    totals::{Tally, Totals},
+    totals::{Scope, Tally, Totals},
 };
 
 /// Losses from the beginning on.
@@ -25,9 +25,12 @@ pub(super) struct Account {
 
 impl Account {
     /// Nothing was lost yet.
-    pub(super) fn new(published: LossCounts) -> Self {
+    pub(super) fn new(published: LossCounts, scope: Scope) -> Self {
         Self {
-            totals: Totals::default(),
+            totals: Totals {
+                scope,
+                ..Totals::default()
+            },
             unreported: BTreeMap::new(),
             published,
         }

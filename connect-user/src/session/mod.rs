@@ -30,7 +30,7 @@ use crate::{
     observation::{Events, Observation, Whom},
     output::Output,
     status,
-    totals::Tally,
+    totals::{Scope, Tally},
 };
 
 /// How often, without events, losses are looked for, and systemd hears that we live.
@@ -171,7 +171,7 @@ async fn count(observation: &Observation) -> Result<ExitCode> {
     ));
     notifier.ready();
 
-    let mut account = Account::new(losses);
+    let mut account = Account::new(losses, Scope::Counters);
     let deadline = deadline(observation.until.duration);
     let mut tick = interval(LOOK_EVERY);
     tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -200,6 +200,7 @@ async fn count(observation: &Observation) -> Result<ExitCode> {
         established: sums.established,
         outcomes_failed: sums.outcomes_failed,
         abandoned: sums.abandoned,
+        ..Tally::default()
     }));
     Ok(ExitCode::SUCCESS)
 }

@@ -18,13 +18,15 @@ use crate::{
     collect::Collector,
     command::Observed,
     decode::{self, Malformed, decode},
-    event::{Event, Notice},
+    event::{Event, Notice, Verdict},
     loss::Loss,
     metrics::health::LossCounts,
     notify::Notifier,
     observation::{Events, Observation},
     output::{End, Output},
     status,
+    superseded::Rivals,
+    totals::Scope,
 };
 
 /// How often the ring buffer is drained. The kernel object wakes us earlier when it fills.
@@ -51,6 +53,7 @@ pub(super) struct Stream {
     collector: Collector,
     writer: Writer,
     account: Account,
+    rivals: Rivals,
     notifier: Notifier,
     /// How many connects were asked for, if a number was.
     wanted: Option<u64>,
@@ -70,14 +73,21 @@ impl Stream {
         start: Notice,
         losses: LossCounts,
     ) -> Self {
+        let failed_only = observation.filters.failed;
+        let scope = if failed_only {
+            Scope::Failures
+        } else {
+            Scope::Everything
+        };
         let mut stream = Self {
             collector,
             writer: Writer::begin(events, output),
-            account: Account::new(losses),
+            account: Account::new(losses, scope),
+            rivals: Rivals::default(),
             notifier: Notifier::from_env(),
             wanted: observation.until.count,
-            settled_only: events.settled_only(),
-            failed_only: observation.filters.failed,
+            settled_only: observation.settled_only(),
+            failed_only,
         };
         stream.writer.insist(&Event::Notice(start));
         stream.writer.output().flush();
@@ -201,14 +211,24 @@ impl Stream {
             collector,
             writer,
             account,
+            rivals,
             wanted,
             settled_only,
+            failed_only,
             ..
         } = self;
         collector.drain(limit, |bytes| {
-            if !is_enough(*wanted, writer, *settled_only) {
-                show(decode(bytes, clock), writer, account);
+            if is_enough(*wanted, writer, *settled_only) {
+                return;
             }
+            let mut event = decode(bytes, clock);
+            if let Ok(event) = &mut event {
+                rivals.judge(event);
+                if *failed_only && !has_failed(event) {
+                    return;
+                }
+            }
+            show(event, writer, account);
         })
     }
 
@@ -241,6 +261,17 @@ impl Stream {
             }
         }
     }
+}
+
+/// Whether an event is about a failure. The kernel object also sends what was established, as an attempt that was
+/// given up for it has not failed.
+fn has_failed(event: &Event) -> bool {
+    let verdict = match event {
+        Event::Connect(connect) => connect.verdict(),
+        Event::Outcome(outcome) => outcome.verdict(),
+        Event::Lost(_) | Event::Notice(_) => return true,
+    };
+    matches!(verdict, Verdict::Failed | Verdict::Abandoned)
 }
 
 /// Writes an event, or counts its loss.

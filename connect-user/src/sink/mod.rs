@@ -40,6 +40,8 @@ impl Sink {
             Self::Table(table) => table.row(event, line),
             Self::Json => json::write(event, line),
             Self::TableSummary(_, summary) | Self::JsonSummary(summary) => match event {
+                // It has a place in the summary already.
+                Event::Connect(connect) if connect.asks_again() => {}
                 Event::Connect(connect) => summary.add(connect.into()),
                 Event::Outcome(outcome) => summary.add(outcome.into()),
                 Event::Lost(_) | Event::Notice(_) => {}

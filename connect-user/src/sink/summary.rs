@@ -88,6 +88,9 @@ struct Line<'a> {
     /// Of attempts that were settled after their call.
     #[serde(skip_serializing_if = "Option::is_none")]
     outcome: Option<Settlement>,
+    /// Of attempts that were abandoned for another.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    superseded: Option<bool>,
     count: u64,
     #[serde(flatten)]
     durations: Option<Durations>,
@@ -162,6 +165,7 @@ impl Summary {
                 errno: row.errno,
                 error_type: (row.errno != 0).then(|| errno::label(row.errno)),
                 outcome: row.outcome,
+                superseded: (row.verdict == Verdict::Superseded).then_some(true),
                 count: row.count,
                 durations: (!row.durations.is_empty()).then(|| Durations {
                     // A histogram answers with the upper end of a step.
@@ -177,8 +181,9 @@ impl Summary {
             let order = |line: &Line<'_>| match line.verdict {
                 Verdict::Failed => 0,
                 Verdict::Abandoned => 1,
-                Verdict::InProgress => 2,
-                Verdict::Succeeded => 3,
+                Verdict::InProgress | Verdict::AskedAgain => 2,
+                Verdict::Superseded => 3,
+                Verdict::Succeeded => 4,
             };
             (order(a), b.count, a.comm, a.destination, a.result).cmp(&(
                 order(b),
@@ -189,6 +194,17 @@ impl Summary {
             ))
         });
         lines
+    }
+
+    /// The results that occur, in the order of their rows, each once.
+    pub(super) fn results(&self) -> Vec<&str> {
+        let mut results = Vec::new();
+        for line in self.lines() {
+            if !results.contains(&line.result) {
+                results.push(line.result);
+            }
+        }
+        results
     }
 
     /// The summary as lines of a table.

@@ -3,7 +3,7 @@
 //! The destination comes last: it alone may be long, and on a terminal it is continued below its own
 //! beginning, so nothing of it is cut off.
 
-use std::{collections::HashSet, fmt::Write as _, io::Write as _, net::SocketAddr};
+use std::{borrow::Cow, collections::HashSet, fmt::Write as _, io::Write as _, net::SocketAddr};
 
 use connect_ebpf::code::Via;
 use jiff::tz::TimeZone;
@@ -32,7 +32,7 @@ pub struct Style {
     pub width: Option<u16>,
     /// In which times are written.
     pub time_zone: TimeZone,
-    /// One line under the first failure of its kind in each process.
+    /// One line under the first failure of its kind in each process, or for each kind under a summary.
     pub explain: bool,
 }
 
@@ -42,8 +42,8 @@ pub struct Table {
     style: Style,
     /// There is room for milliseconds and whole process names.
     wide: bool,
-    /// Failures that have been explained, by errno and process; `None` if none is to be.
-    explained: Option<HashSet<(u32, u32)>>,
+    /// Results that have been explained, by name and process; `None` if none is to be.
+    explained: Option<HashSet<(String, u32)>>,
 }
 
 /// How many explained failures are remembered. Beyond, some are explained again.
@@ -97,9 +97,21 @@ impl Table {
 
     /// The rows of a summary.
     pub(super) fn summary(&self, summary: &Summary) -> Vec<Vec<u8>> {
-        summary.table(self.style.width, |line, verdict, text| {
+        let mut lines = summary.table(self.style.width, |line, verdict, text| {
             self.push(line, color(verdict), text);
-        })
+        });
+        if self.explained.is_some() {
+            for result in summary.results() {
+                let Some(hint) = explain::hint(result) else {
+                    continue;
+                };
+                let mut line = Vec::new();
+                self.push(&mut line, DIM, &format!("  {result}: {hint}"));
+                line.push(b'\n');
+                lines.push(line);
+            }
+        }
+        lines
     }
 
     pub(super) fn row(&mut self, event: &Event, line: &mut Vec<u8>) {
@@ -136,24 +148,29 @@ impl Table {
         rest.push_str(&wrap(&destination(shown), start, self.style.width));
         rest.push('\n');
         line.extend_from_slice(rest.as_bytes());
-        if let Some(hint) = self.hint(shown) {
-            self.push(line, DIM, &format!("  {result}: {hint}"));
+        if let Some((what, hint)) = self.hint(shown) {
+            self.push(line, DIM, &format!("  {what}: {hint}"));
             line.push(b'\n');
         }
     }
 
-    /// What to say under this failure, if it is the first of its kind in its process.
-    fn hint(&mut self, shown: Line<'_>) -> Option<&'static str> {
+    /// What to say under this line, and of what, if it is the first of its kind in its process.
+    fn hint<'a>(&mut self, shown: Line<'a>) -> Option<(&'a str, Cow<'static, str>)> {
         let explained = self.explained.as_mut()?;
-        if shown.verdict != Verdict::Failed {
-            return None;
-        }
+        let what = shown.to_explain()?;
         if explained.len() >= EXPLAINED_MAX {
             explained.clear();
         }
-        explained
-            .insert((shown.errno, shown.call.pid))
-            .then(|| explain::hint(shown.errno))?
+        if !explained.insert((what.to_owned(), shown.call.pid)) {
+            return None;
+        }
+        let hint = match (shown.verdict, shown.duration_ns) {
+            (Verdict::Abandoned, Some(ns)) if what == shown.result => {
+                format!("no answer for {}, then the program gave up", duration(ns)).into()
+            }
+            _ => explain::hint(what)?.into(),
+        };
+        Some((what, hint))
     }
 
     fn lost(&self, lost: &Lost, line: &mut Vec<u8>) {
@@ -206,6 +223,9 @@ fn destination(shown: Line<'_>) -> String {
             None => write!(text, " (after {left_with})"),
         };
     }
+    if shown.verdict == Verdict::AskedAgain {
+        text.push_str(" (asked again)");
+    }
     text
 }
 
@@ -220,6 +240,7 @@ const fn color(verdict: Verdict) -> &'static str {
     match verdict {
         Verdict::Succeeded => "",
         Verdict::InProgress | Verdict::Abandoned => YELLOW,
+        Verdict::Superseded | Verdict::AskedAgain => DIM,
         Verdict::Failed => BOLD_RED,
     }
 }

@@ -3,6 +3,7 @@
 //! The truth is what the application finds in `SO_ERROR`, or what it has done to its own socket.
 
 pub(crate) mod abandoned;
+pub(crate) mod again;
 pub(crate) mod ambiguous;
 pub(crate) mod identity;
 pub(crate) mod kinds;
@@ -11,6 +12,7 @@ pub(crate) mod options;
 pub(crate) mod programs;
 pub(crate) mod settled;
 pub(crate) mod soft;
+pub(crate) mod superseded;
 
 use std::{
     net::{TcpListener, TcpStream},

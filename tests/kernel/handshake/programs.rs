@@ -4,6 +4,7 @@ use std::{net::TcpListener, process::Command, thread};
 
 use anyhow::{Result, ensure};
 
+use super::superseded::assert_superseded;
 use crate::support::{
     case::Case,
     feature::PROGRAMS,
@@ -34,6 +35,9 @@ pub(crate) const CASES: &[Case] = &[
                 ends == [("127.0.0.1", "established"), ("2001:db8::1", "abandoned")],
                 "{ends:?}"
             );
+            assert_superseded(&observation)?;
+            let failed = case.run(&["--failed"])?;
+            ensure!(failed.outcomes.is_empty(), "{:?}", failed.outcomes);
             Ok(())
         },
         happy_eyeballs,
