@@ -32,7 +32,7 @@ fn recorded_records() {
         let events: Vec<_> = records
             .iter()
             .map(|record| {
-                decode(&record.bytes, Clock::fixed(BOOT_NS))
+                decode(&record.bytes, &Clock::fixed(BOOT_NS))
                     .unwrap_or_else(|malformed| panic!("{name}, {}: {malformed}", record.title))
             })
             .collect();
