@@ -18,7 +18,9 @@ use crate::{
     },
     requirement::{Requirement, Verdict},
     status,
-    surroundings::{btf, cgroup, hidden, lockdown, pid_namespace, time_namespace, user_namespace},
+    surroundings::{
+        btf, cgroup, hidden, lockdown, pid_namespace, processors, time_namespace, user_namespace,
+    },
 };
 
 const TRACEFS: &str = "tracefs";
@@ -41,7 +43,7 @@ fn requirements(tracefs: &Result<Tracefs, Requirement>) -> Vec<Requirement> {
         Ok(tracefs) => connect_tracepoints(tracefs),
         Err(missing) => missing.clone(),
     });
-    found.push(time_namespace());
+    found.extend([processors(), time_namespace()]);
     found
 }
 

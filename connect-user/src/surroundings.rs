@@ -2,6 +2,8 @@
 
 use std::{io, path::Path};
 
+use aya::util::nr_cpus;
+
 use crate::{
     host::{
         cgroup::{Cgroups, cgroups},
@@ -91,6 +93,20 @@ pub fn time_namespace() -> Requirement {
             )
         }
         Err(unknown) => Requirement::missing(NAME, unknown.why, unknown.mend),
+    }
+}
+
+/// How many processors there are, each of which has counters of its own.
+#[must_use]
+pub fn processors() -> Requirement {
+    const NAME: &str = "processors";
+    match nr_cpus() {
+        Ok(count) => Requirement::ok(NAME, format!("{count} possible")),
+        Err((path, error)) => {
+            let (why, mend) = hidden(Path::new(path))
+                .unwrap_or_else(|| (error.to_string(), "run as root".to_owned()));
+            Requirement::missing(NAME, format!("{path}: {why}"), mend)
+        }
     }
 }
 

@@ -2,13 +2,14 @@
 
 use crate::ended::run;
 
-const REQUIREMENTS: [&str; 11] = [
+const REQUIREMENTS: [&str; 12] = [
     "kernel",
     "capabilities",
     "lockdown",
     "BPF ring buffer",
     "BPF tracepoint programs",
     "tracefs",
+    "processors",
     "time namespace",
     "pid namespace",
     "cgroup",

@@ -1,6 +1,6 @@
 //! What surrounds the agent when it starts: everything here happens between fork and exec.
 
-use std::{io, path::Path, process::Command};
+use std::{fs, io, path::Path, process::Command};
 
 use rustix::{
     mount::{
@@ -75,6 +75,14 @@ fn with_mounts(command: &mut Command, change: impl Fn() -> io::Result<()> + Send
 /// Where sysfs is not mounted.
 pub(crate) fn without_sys(command: &mut Command) {
     with_mounts(command, || Ok(unmount("/sys", UnmountFlags::DETACH)?));
+}
+
+/// Where sysfs is not mounted, but something else, on which tracefs can be mounted.
+pub(crate) fn with_empty_sys(command: &mut Command) {
+    with_mounts(command, || {
+        mount("none", "/sys", "tmpfs", MountFlags::empty(), None)?;
+        fs::create_dir_all("/sys/kernel/tracing")
+    });
 }
 
 /// Where `/proc` is not mounted.

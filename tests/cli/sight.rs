@@ -7,8 +7,8 @@ use serde_json::Value;
 
 use crate::{
     circumstances::{
-        as_nobody, as_root_with, with_masked_btf, with_sys_read_only, without_bpf, without_btf,
-        without_proc, without_sys, without_tracefs,
+        as_nobody, as_root_with, with_empty_sys, with_masked_btf, with_sys_read_only, without_bpf,
+        without_btf, without_proc, without_sys, without_tracefs,
     },
     ended::{agent, end},
     support::agent::{Agent, Ended},
@@ -24,6 +24,9 @@ const WAYS: [&str; 7] = [
     "outcome",
 ];
 
+/// What surrounds the agent.
+type Circumstance<'a> = &'a dyn Fn(&mut Command);
+
 fn checked(prepare: impl Fn(&mut Command)) -> Ended {
     let mut command = agent(["check"]);
     prepare(&mut command);
@@ -34,16 +37,13 @@ fn checked(prepare: impl Fn(&mut Command)) -> Ended {
 
 /// What it says of one requirement or way, with the mend below.
 #[track_caller]
-fn said<'a>(page: &'a str, name: &str) -> &'a str {
-    let start = page
-        .find(&format!("\n{name:24} "))
-        .unwrap_or_else(|| panic!("no {name}:\n{page}"));
-    let text = &page[start + 25 + 1..];
-    let end = text
-        .match_indices('\n')
-        .map(|(end, _)| end)
-        .find(|end| !text[end + 1..].starts_with("  "));
-    &text[..end.unwrap_or(text.len())]
+fn said(page: &str, name: &str) -> String {
+    let start = format!("{name:24} ");
+    let mut lines = page.lines().skip_while(|line| !line.starts_with(&start));
+    let first = lines.next().unwrap_or_else(|| panic!("no {name}:\n{page}"));
+    let first = first.strip_prefix(&start).unwrap();
+    let below = lines.take_while(|line| line.starts_with("  "));
+    [first].into_iter().chain(below).collect()
 }
 
 /// What `trace` says of itself when its hooks are live.
@@ -62,7 +62,7 @@ fn coverage(prepare: impl Fn(&mut Command)) -> Value {
 #[test]
 fn is_what_trace_sees() {
     let enough = CapabilitySet::BPF.union(CapabilitySet::PERFMON);
-    let circumstances: [(&str, &dyn Fn(&mut Command)); 6] = [
+    let circumstances: [(&str, Circumstance<'_>); 6] = [
         ("plain", &|_| {}),
         ("without tracefs", &without_tracefs),
         ("read-only /sys", &with_sys_read_only),
@@ -89,10 +89,11 @@ fn is_what_trace_sees() {
 /// `trace` would refuse, so nothing is seen; and `check` says so of each way, and why.
 #[test]
 fn is_nothing_where_trace_refuses() {
-    let circumstances: [(&str, &str, &dyn Fn(&mut Command)); 5] = [
+    let circumstances: [(&str, &str, Circumstance<'_>); 6] = [
         ("nobody", "capabilities", &as_nobody),
         ("seccomp", "BPF ring buffer", &without_bpf),
         ("without /sys", "tracefs", &without_sys),
+        ("empty /sys", "processors", &with_empty_sys),
         ("without /proc", "time namespace", &without_proc),
         ("nobody without tracefs", "tracefs", &|command| {
             without_tracefs(command);
@@ -120,14 +121,8 @@ fn is_nothing_where_trace_refuses() {
         let refused = end(&mut command);
         refused.assert_code(1);
         let line = refused.only_line();
-        let first = page
-            .lines()
-            .find(|line| {
-                line.get(25..)
-                    .is_some_and(|rest| rest.starts_with("MISSING "))
-            })
-            .unwrap();
-        let detail = first[34..].trim();
+        let first = page.lines().find_map(|line| line.split_once(" MISSING  "));
+        let (_, detail) = first.unwrap();
         assert!(line.contains(detail), "{name}: {detail}\n{line}");
     }
 }
@@ -135,11 +130,12 @@ fn is_nothing_where_trace_refuses() {
 /// A kernel that hides its BTF here may have it, and one whose `/sys` is not mounted, too.
 #[test]
 fn hidden_is_not_absent() {
-    for (prepare, why) in [
-        (without_btf as fn(&mut Command), "/sys/kernel/btf"),
-        (with_masked_btf, "/sys/kernel/btf/vmlinux"),
-        (without_sys, "/sys is not mounted"),
-    ] {
+    let circumstances: [(Circumstance<'_>, &str); 3] = [
+        (&without_btf, "/sys/kernel/btf"),
+        (&with_masked_btf, "/sys/kernel/btf/vmlinux"),
+        (&without_sys, "/sys is not mounted"),
+    ];
+    for (prepare, why) in circumstances {
         let page = checked(prepare).stdout;
         let btf = said(&page, "BTF");
         assert!(btf.starts_with("limited ") && btf.contains(why), "{btf}");
