@@ -120,7 +120,7 @@ fn is_nothing_where_trace_refuses() {
         prepare(&mut command);
         let refused = end(&mut command);
         refused.assert_code(1);
-        let line = refused.only_line();
+        let line = refused.only_error();
         let first = page.lines().find_map(|line| line.split_once(" MISSING  "));
         let (_, detail) = first.unwrap();
         assert!(line.contains(detail), "{name}: {detail}\n{line}");
