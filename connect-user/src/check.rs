@@ -10,10 +10,10 @@ use anyhow::{Result, anyhow};
 use crate::{
     attach::{self, selection::Functions, survey::Survey},
     coverage::Coverage,
-    host::tracefs::Tracefs,
     observation::Means,
     output::STANDARD_OUTPUT,
-    preflight::{Verdict, function_hooks, requirements},
+    preflight::{function_hooks, look},
+    requirement::Verdict,
 };
 
 /// Prints every requirement with its verdict and its mend; status 1 if one is missing.
@@ -24,22 +24,33 @@ use crate::{
 pub fn check() -> Result<ExitCode> {
     use std::fmt::Write as _;
 
-    let mut requirements = requirements();
-    // What `trace` sees when it has mounted tracefs is what is there now.
-    let tracefs = Tracefs::mounted().or_else(|| Tracefs::detached().ok());
-    let survey = tracefs
-        .as_ref()
-        .map_or_else(|| Survey::unknown("tracefs cannot be mounted"), Survey::of);
-    let all_there = requirements
+    // As `trace` would find it: where it would mount tracefs, it is mounted where nobody else sees it.
+    let (mut requirements, tracefs) = look();
+    let missing: Vec<_> = requirements
         .iter()
-        .all(|requirement| requirement.verdict != Verdict::Missing);
-    let functions = match &tracefs {
-        _ if !all_there => Functions::Refused("something is missing anyway".to_owned()),
-        Some(tracefs) => attach::try_functions(tracefs, &survey)
-            .unwrap_or_else(|error| Functions::Refused(format!("{error:#}"))),
-        None => Functions::Refused("tracefs cannot be mounted".to_owned()),
+        .filter(|requirement| requirement.verdict == Verdict::Missing)
+        .map(|requirement| requirement.name)
+        .collect();
+    let all_there = missing.is_empty();
+    let seen = tracefs.filter(|_| all_there).map(|tracefs| {
+        let survey = Survey::of(&tracefs);
+        let functions = attach::try_functions(&tracefs, &survey)
+            .unwrap_or_else(|error| Functions::Refused(format!("{error:#}")));
+        (survey, functions)
+    });
+    let btf = seen
+        .as_ref()
+        .is_some_and(|(survey, _)| survey.offsets().is_some());
+    let functions = seen.as_ref().map(|(_, functions)| functions);
+    requirements.push(function_hooks(functions, btf));
+    let coverage = match &seen {
+        Some((survey, functions)) => Coverage::of(survey, functions, Means::ALL),
+        None if all_there => Coverage::unknown("unknown: see tracefs"),
+        None => Coverage::unknown(&format!(
+            "not seen: MISSING {}; what is seen when that is mended is unknown",
+            missing.join(", ")
+        )),
     };
-    requirements.push(function_hooks(&functions));
     let mut page = String::new();
     writeln!(page, "{:24} {:8} FOUND", "REQUIREMENT", "VERDICT")?;
     for requirement in &requirements {
@@ -55,7 +66,7 @@ pub fn check() -> Result<ExitCode> {
         }
     }
     writeln!(page, "\n{:24} COVERAGE", "WAY INTO CONNECT")?;
-    for (way, sentence) in Coverage::of(&survey, &functions, Means::ALL).sentences() {
+    for (way, sentence) in coverage.sentences() {
         writeln!(page, "{way:24} {sentence}")?;
     }
     match stdout().write_all(page.as_bytes()) {

@@ -94,6 +94,22 @@ impl Coverage {
         }
     }
 
+    /// Of a kernel of which nothing can be found out: why, as a sentence for each.
+    #[must_use]
+    pub fn unknown(why: &str) -> Self {
+        let why = || Cow::Owned(why.to_owned());
+        Self {
+            syscall: why(),
+            compat: why(),
+            io_uring: why(),
+            unknown: why(),
+            address: why(),
+            interruption: why(),
+            outcome: why(),
+            association: why(),
+        }
+    }
+
     /// Every sentence, by the name of what it is about.
     #[must_use]
     pub fn sentences(&self) -> [(&'static str, &str); 8] {

@@ -66,7 +66,7 @@ impl std::error::Error for Malformed {}
 /// # Errors
 ///
 /// [`Malformed`], for anything that the kernel object of this build does not write.
-pub fn decode(bytes: &[u8], clock: Clock) -> Result<Event, Malformed> {
+pub fn decode(bytes: &[u8], clock: &Clock) -> Result<Event, Malformed> {
     let (header, _) =
         Header::read_from_prefix(bytes).map_err(|_short| Malformed::Short(bytes.len()))?;
     if header.version != VERSION {
@@ -92,7 +92,7 @@ pub fn decode(bytes: &[u8], clock: Clock) -> Result<Event, Malformed> {
     }
 }
 
-fn connect(record: &record::Connect, clock: Clock) -> Result<Connect, Malformed> {
+fn connect(record: &record::Connect, clock: &Clock) -> Result<Connect, Malformed> {
     let entry_known = record.call.known & KNOWN_ENTRY != 0;
     let errno = errno::of_return(record.ret);
     let id = id(record.call.entered_ns, record.call.tid);
@@ -108,6 +108,11 @@ fn connect(record: &record::Connect, clock: Clock) -> Result<Connect, Malformed>
         id,
         attempt,
         timestamp: clock.wall(record.call.entered_ns),
+        ended: clock.moment(if entry_known {
+            record.call.entered_ns.saturating_add(record.duration_ns)
+        } else {
+            record.call.entered_ns
+        }),
         call,
         errno,
         error_type: error_type(errno),
@@ -119,7 +124,7 @@ fn connect(record: &record::Connect, clock: Clock) -> Result<Connect, Malformed>
     })
 }
 
-fn outcome(record: &record::Outcome, clock: Clock) -> Result<Outcome, Malformed> {
+fn outcome(record: &record::Outcome, clock: &Clock) -> Result<Outcome, Malformed> {
     let outcome = Settlement::of(record.outcome)
         .filter(|outcome| Settlement::FINAL.contains(outcome))
         .ok_or(Malformed::Field("outcome"))?;
@@ -129,6 +134,7 @@ fn outcome(record: &record::Outcome, clock: Clock) -> Result<Outcome, Malformed>
         attempt: id.clone(),
         id,
         timestamp: clock.wall(record.settled_ns),
+        ended: clock.moment(record.settled_ns),
         outcome,
         // What other events say is not known here.
         superseded_by: None,
@@ -155,13 +161,15 @@ fn outcome(record: &record::Outcome, clock: Clock) -> Result<Outcome, Malformed>
 /// # Errors
 ///
 /// [`Malformed`], for anything that the kernel object of this build does not write.
-pub fn unsettled(record: &record::Outcome, clock: Clock) -> Result<Connect, Malformed> {
+pub fn unsettled(record: &record::Outcome, clock: &Clock) -> Result<Connect, Malformed> {
     let errno = errno::of_return(record.ret);
     let id = id(record.call.entered_ns, record.call.tid);
     Ok(Connect {
         attempt: Some(id.clone()),
         id,
         timestamp: clock.wall(record.call.entered_ns),
+        // When it returned, its outcome would not say.
+        ended: clock.moment(record.call.entered_ns),
         call: call(&record.call, record.transport, &record.endpoints)?,
         errno,
         error_type: error_type(errno),

@@ -12,6 +12,7 @@ use serde::{Serialize, Serializer};
 
 use crate::{
     address::Address,
+    clock::Moment,
     coverage::Coverage,
     totals::{Tally, Totals},
 };
@@ -150,6 +151,9 @@ pub struct Connect {
     /// When the call was entered; when it returned, if its entry was not seen.
     #[serde(serialize_with = "rfc3339")]
     pub timestamp: Timestamp,
+    /// When it returned, as far as that is known.
+    #[serde(skip)]
+    pub ended: Moment,
     /// The call.
     #[serde(flatten)]
     pub call: Call,
@@ -185,6 +189,9 @@ pub struct Outcome {
     /// When it was settled.
     #[serde(serialize_with = "rfc3339")]
     pub timestamp: Timestamp,
+    /// [`Self::timestamp`], on both clocks.
+    #[serde(skip)]
+    pub ended: Moment,
     /// The call that began it.
     #[serde(flatten)]
     pub call: Call,
@@ -302,8 +309,8 @@ impl Outcome {
 /// What a call and an outcome have in common when a person looks at them.
 #[derive(Clone, Copy, Debug)]
 pub struct Line<'a> {
-    /// When.
-    pub timestamp: Timestamp,
+    /// When the call returned, or its attempt was settled.
+    pub ended: Moment,
     /// Who, what, where.
     pub call: &'a Call,
     /// In a word.
@@ -340,7 +347,7 @@ impl<'a> Line<'a> {
 impl<'a> From<&'a Connect> for Line<'a> {
     fn from(connect: &'a Connect) -> Self {
         Self {
-            timestamp: connect.timestamp,
+            ended: connect.ended,
             call: &connect.call,
             result: connect.result(),
             errno: connect.errno,
@@ -356,7 +363,7 @@ impl<'a> From<&'a Connect> for Line<'a> {
 impl<'a> From<&'a Outcome> for Line<'a> {
     fn from(outcome: &'a Outcome) -> Self {
         Self {
-            timestamp: outcome.timestamp,
+            ended: outcome.ended,
             call: &outcome.call,
             result: outcome.result(),
             errno: outcome

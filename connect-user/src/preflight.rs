@@ -1,8 +1,8 @@
 //! What the tool needs of kernel, privileges and mounts; what is missing; and what to do.
 
-use std::io;
+use std::{io, path::Path};
 
-use anyhow::{Result, bail};
+use anyhow::{Result, anyhow, bail};
 use aya::{
     maps::MapType,
     programs::{ProgramError, ProgramType},
@@ -13,105 +13,69 @@ use rustix::thread::CapabilitySet;
 use crate::{
     attach::{hooks::EXIT_CONNECT, selection::Functions},
     host::{
-        kernel, layout, privilege,
+        kernel, privilege,
         tracefs::{MOUNT_POINT, Tracefs},
     },
+    requirement::{Requirement, Verdict},
     status,
+    surroundings::{
+        btf, cgroup, hidden, lockdown, pid_namespace, processors, time_namespace, user_namespace,
+    },
 };
+
+const TRACEFS: &str = "tracefs";
+/// What to do where it is not mounted, and we may not.
+const MOUNT_IT: &str = "mount it as root: mount -t tracefs tracefs /sys/kernel/tracing";
 
 /// Oldest kernel that the tool is tested on. BPF ring buffers came with 5.8, the capabilities
 /// `CAP_BPF` and `CAP_PERFMON` too.
 const OLDEST_KERNEL: (u32, u32) = (5, 10);
 
-/// How a requirement stands.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Verdict {
-    /// Met.
-    Ok,
-    /// Not met, but only something optional needs it.
-    Limited,
-    /// Not met, so nothing can be observed.
-    Missing,
-}
-
-impl Verdict {
-    /// As `check` prints it.
-    #[must_use]
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::Ok => "ok",
-            Self::Limited => "limited",
-            Self::Missing => "MISSING",
-        }
-    }
-}
-
-/// One thing that the tool needs.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Requirement {
-    /// What.
-    pub name: &'static str,
-    /// How it stands.
-    pub verdict: Verdict,
-    /// What was found.
-    pub detail: String,
-    /// What to do about it.
-    pub mend: Option<String>,
-}
-
-impl Requirement {
-    fn ok(name: &'static str, detail: impl Into<String>) -> Self {
-        Self {
-            name,
-            verdict: Verdict::Ok,
-            detail: detail.into(),
-            mend: None,
-        }
-    }
-
-    fn limited(name: &'static str, detail: impl Into<String>, mend: impl Into<String>) -> Self {
-        Self {
-            name,
-            verdict: Verdict::Limited,
-            detail: detail.into(),
-            mend: Some(mend.into()),
-        }
-    }
-
-    fn missing(name: &'static str, detail: impl Into<String>, mend: impl Into<String>) -> Self {
-        Self {
-            name,
-            verdict: Verdict::Missing,
-            detail: detail.into(),
-            mend: Some(mend.into()),
-        }
-    }
-}
-
-/// Every requirement, most fundamental first. Changes nothing on the machine.
-#[must_use]
-pub fn requirements() -> Vec<Requirement> {
+/// Every requirement without which nothing goes, most fundamental first, with the tracefs that was found.
+fn requirements(tracefs: &Result<Tracefs, Requirement>) -> Vec<Requirement> {
     let mut found = vec![kernel(&kernel::release()), capabilities()];
-    let may_probe = found.iter().all(|met| met.verdict == Verdict::Ok);
+    let may_probe = found.iter().all(|met| met.verdict != Verdict::Missing);
     if may_probe {
         // Without privilege, or on a kernel that is too old, these would only say that again.
         found.extend([lockdown(), ring_buffer(), tracepoint_programs()]);
     }
-    found.push(match Tracefs::mounted() {
-        Some(tracefs) => connect_tracepoints(&tracefs),
-        None if !may_mount() => {
-            tracefs_missing("not mounted, and CAP_SYS_ADMIN to mount it is missing")
-        }
-        None => match Tracefs::detached() {
-            Ok(tracefs) => Requirement {
-                detail: format!("not mounted; trace and run mount it on {MOUNT_POINT}"),
-                ..connect_tracepoints(&tracefs)
-            },
-            Err(error) => tracefs_missing(&format!("not mounted, and cannot be: {error}")),
-        },
+    found.push(match tracefs {
+        Ok(tracefs) => connect_tracepoints(tracefs),
+        Err(missing) => missing.clone(),
     });
-    found.extend([pid_namespace(), btf()]);
+    found.extend([processors(), time_namespace()]);
     found
+}
+
+/// Every requirement, and what `trace` and `run` would make of tracefs. Changes nothing on the machine.
+#[must_use]
+pub fn look() -> (Vec<Requirement>, Option<Tracefs>) {
+    let mounted = Tracefs::mounted();
+    let is_mounted = mounted.is_some();
+    let tracefs = mounted.map_or_else(
+        || {
+            if let Some(missing) = no_way_to_mount() {
+                return Err(missing);
+            }
+            Tracefs::enter_apart().map_err(|error| {
+                Requirement::unknown(
+                    TRACEFS,
+                    format!("not mounted, and whether trace and run can mount it cannot be tried here: {error}"),
+                    MOUNT_IT,
+                )
+            })?;
+            Tracefs::mount().map_err(|error| not_mounted(&error))
+        },
+        Ok,
+    );
+    let mut found = requirements(&tracefs);
+    for requirement in &mut found {
+        if requirement.name == TRACEFS && requirement.verdict == Verdict::Ok && !is_mounted {
+            requirement.detail = format!("not mounted; trace and run mount it on {MOUNT_POINT}");
+        }
+    }
+    found.extend([pid_namespace(), cgroup(), btf()]);
+    (found, tracefs.ok())
 }
 
 /// Mounts tracefs if it has to be, and makes sure that everything needed is there.
@@ -120,17 +84,14 @@ pub fn requirements() -> Vec<Requirement> {
 ///
 /// The first missing requirement, with what to do, in one line.
 pub fn require() -> Result<Tracefs> {
-    let tracefs = match Tracefs::mounted() {
-        Some(tracefs) => Ok(tracefs),
-        None => mount_tracefs(),
-    };
-    if let Some(missing) = requirements()
+    let tracefs = Tracefs::mounted().map_or_else(mount_tracefs, Ok);
+    if let Some(missing) = requirements(&tracefs)
         .into_iter()
         .find(|requirement| requirement.verdict == Verdict::Missing)
     {
-        bail!("{}", one_line(&missing));
+        bail!("{}", missing.one_line());
     }
-    tracefs
+    tracefs.map_err(|missing| anyhow!(missing.one_line()))
 }
 
 /// Makes sure that a process has one id, here and in the kernel.
@@ -141,19 +102,9 @@ pub fn require() -> Result<Tracefs> {
 pub fn require_initial_pid_namespace() -> Result<()> {
     let requirement = pid_namespace();
     if requirement.verdict != Verdict::Ok {
-        bail!("{}", one_line(&requirement));
+        bail!("{}", requirement.one_line());
     }
     Ok(())
-}
-
-fn one_line(requirement: &Requirement) -> String {
-    let Requirement {
-        name, detail, mend, ..
-    } = requirement;
-    match mend {
-        Some(mend) => format!("{name}: {detail}; {mend}"),
-        None => format!("{name}: {detail}"),
-    }
 }
 
 fn kernel(release: &str) -> Requirement {
@@ -173,18 +124,19 @@ fn kernel(release: &str) -> Requirement {
 fn capabilities() -> Requirement {
     const NAME: &str = "capabilities";
     const MEND: &str = "run as root, for example with sudo";
-    if !privilege::in_initial_user_namespace() {
-        return Requirement::missing(
-            NAME,
-            "in a user namespace, whose capabilities do not reach BPF",
-            "run as root outside of it",
-        );
-    }
     let Some(effective) = privilege::effective() else {
         return Requirement::missing(NAME, "the kernel does not tell which", MEND);
     };
+    let namespace = user_namespace(NAME);
+    if let Err(missing) = &namespace
+        && missing.verdict == Verdict::Missing
+    {
+        return missing.clone();
+    }
     if effective.contains(CapabilitySet::SYS_ADMIN) {
-        return Requirement::ok(NAME, "CAP_SYS_ADMIN");
+        return namespace
+            .err()
+            .unwrap_or_else(|| Requirement::ok(NAME, "CAP_SYS_ADMIN"));
     }
     let missing: Vec<_> = [
         (CapabilitySet::BPF, "CAP_BPF"),
@@ -195,25 +147,11 @@ fn capabilities() -> Requirement {
     .map(|(_, name)| name)
     .collect();
     if missing.is_empty() {
-        Requirement::ok(NAME, "CAP_BPF, CAP_PERFMON")
+        namespace
+            .err()
+            .unwrap_or_else(|| Requirement::ok(NAME, "CAP_BPF, CAP_PERFMON"))
     } else {
         Requirement::missing(NAME, format!("no {}", missing.join(" and no ")), MEND)
-    }
-}
-
-fn lockdown() -> Requirement {
-    const NAME: &str = "lockdown";
-    match privilege::lockdown() {
-        Some(modes) if modes.contains("[confidentiality]") => Requirement::missing(
-            NAME,
-            "confidentiality, in which BPF may not read kernel memory",
-            "boot with lockdown=integrity or without",
-        ),
-        Some(modes) => Requirement::ok(
-            NAME,
-            modes.split(['[', ']']).nth(1).unwrap_or("none").to_owned(),
-        ),
-        None => Requirement::ok(NAME, "not in this kernel, or securityfs is not mounted"),
     }
 }
 
@@ -253,14 +191,27 @@ fn refused(name: &'static str, error: &io::Error) -> Requirement {
     )
 }
 
-/// How hooks on the kernel's functions stand, which only `check` tries in advance.
+/// How hooks on the kernel's functions stand, which only `check` tries in advance, if anything can be observed.
+/// They need BTF.
 #[must_use]
-pub fn function_hooks(functions: &Functions) -> Requirement {
+pub fn function_hooks(functions: Option<&Functions>, btf: bool) -> Requirement {
     const NAME: &str = "BPF tracing programs";
+    let Some(functions) = functions else {
+        return Requirement::unknown(
+            NAME,
+            "not tried, as nothing can be observed",
+            "mend what is MISSING or unknown, and check again",
+        );
+    };
     match functions {
         Functions::Attached | Functions::Unwanted => {
             Requirement::ok(NAME, "allowed (fentry, fexit)")
         }
+        Functions::Refused(why) if !btf => Requirement::limited(
+            NAME,
+            format!("not tried (fentry, fexit): {why}"),
+            "see BTF; until then the tracepoints serve instead",
+        ),
         Functions::Refused(why) => Requirement::limited(
             NAME,
             format!("refused (fentry, fexit): {why}"),
@@ -270,62 +221,52 @@ pub fn function_hooks(functions: &Functions) -> Requirement {
     }
 }
 
-fn btf() -> Requirement {
-    const NAME: &str = "BTF";
-    const PATH: &str = layout::VMLINUX;
-    match layout::require() {
-        Ok(()) => Requirement::ok(NAME, PATH),
-        Err(error) => Requirement::limited(
-            NAME,
-            format!("{PATH}: {error}"),
-            "boot a kernel with CONFIG_DEBUG_INFO_BTF to see why attempts fail after their call, sockets' \
-             transport and local address, and the arguments of calls denied by seccomp",
-        ),
+/// Why tracefs cannot be mounted, as far as that is known without trying.
+fn no_way_to_mount() -> Option<Requirement> {
+    let point = Path::new(MOUNT_POINT);
+    if !point.is_dir() {
+        let (why, mend) = hidden(point).unwrap_or_else(|| {
+            (
+                "not in this kernel".to_owned(),
+                "boot a kernel with CONFIG_FTRACE_SYSCALLS".to_owned(),
+            )
+        });
+        return Some(Requirement::missing(
+            TRACEFS,
+            format!("no folder {MOUNT_POINT}: {why}"),
+            mend,
+        ));
     }
-}
-
-fn pid_namespace() -> Requirement {
-    const NAME: &str = "pid namespace";
-    if privilege::in_initial_pid_namespace() {
-        Requirement::ok(NAME, "the initial one")
-    } else {
-        Requirement::limited(
-            NAME,
-            "not the initial one, whose process ids the kernel reports",
-            "for run and --pid, start in the host's (nsenter --target 1 --pid, or docker run --pid=host)",
+    let may_mount = privilege::effective()
+        .is_some_and(|effective| effective.contains(CapabilitySet::SYS_ADMIN));
+    (!may_mount).then(|| {
+        Requirement::missing(
+            TRACEFS,
+            format!("not mounted on {MOUNT_POINT}, and CAP_SYS_ADMIN to mount it is missing"),
+            MOUNT_IT,
         )
-    }
+    })
 }
 
-fn may_mount() -> bool {
-    privilege::effective().is_some_and(|effective| effective.contains(CapabilitySet::SYS_ADMIN))
-}
-
-fn mount_tracefs() -> Result<Tracefs> {
-    match Tracefs::mount() {
-        Ok(tracefs) => {
-            status::say(format_args!("note: mounted tracefs on {MOUNT_POINT}"));
-            Ok(tracefs)
-        }
-        Err(error) => bail!(
-            "{}",
-            one_line(&tracefs_missing(&format!(
-                "not mounted, and mounting it fails: {error}"
-            )))
-        ),
-    }
-}
-
-fn tracefs_missing(detail: &str) -> Requirement {
+fn not_mounted(error: &io::Error) -> Requirement {
     Requirement::missing(
-        "tracefs",
-        detail,
-        format!("mount it as root: mount -t tracefs tracefs {MOUNT_POINT}"),
+        TRACEFS,
+        format!("not mounted, and mounting it fails: {error}"),
+        MOUNT_IT,
     )
 }
 
+fn mount_tracefs() -> Result<Tracefs, Requirement> {
+    if let Some(missing) = no_way_to_mount() {
+        return Err(missing);
+    }
+    let tracefs = Tracefs::mount().map_err(|error| not_mounted(&error))?;
+    status::say(format_args!("note: mounted tracefs on {MOUNT_POINT}"));
+    Ok(tracefs)
+}
+
 fn connect_tracepoints(tracefs: &Tracefs) -> Requirement {
-    const NAME: &str = "tracefs";
+    const NAME: &str = TRACEFS;
     match tracefs.require(EXIT_CONNECT) {
         Ok(()) => Requirement::ok(NAME, tracefs.path().to_string_lossy()),
         Err((path, error)) if error.kind() == io::ErrorKind::PermissionDenied => {

@@ -1,9 +1,12 @@
 //! What surrounds the agent when it starts: everything here happens between fork and exec.
 
-use std::{io, path::Path, process::Command};
+use std::{fs, io, path::Path, process::Command};
 
 use rustix::{
-    mount::{MountFlags, MountPropagationFlags, UnmountFlags, mount, mount_change, unmount},
+    mount::{
+        MountFlags, MountPropagationFlags, UnmountFlags, mount, mount_bind, mount_change,
+        mount_remount, unmount,
+    },
     process::{Gid, Uid},
     thread::{
         CapabilitySet, CapabilitySets, UnshareFlags, configure_capability_in_ambient_set,
@@ -57,14 +60,58 @@ pub(crate) fn as_root_with(command: &mut Command, capabilities: CapabilitySet) {
     });
 }
 
-/// On a machine where tracefs is not mounted, as far as the agent can see.
-pub(crate) fn without_tracefs(command: &mut Command) {
-    before_exec(command, || {
+/// In mounts of its own, which these are.
+fn with_mounts(command: &mut Command, change: impl Fn() -> io::Result<()> + Send + Sync + 'static) {
+    before_exec(command, move || {
         unshare(UnshareFlags::NEWNS)?;
         mount_change(
             "/",
             MountPropagationFlags::REC | MountPropagationFlags::PRIVATE,
         )?;
+        change()
+    });
+}
+
+/// Where sysfs is not mounted.
+pub(crate) fn without_sys(command: &mut Command) {
+    with_mounts(command, || Ok(unmount("/sys", UnmountFlags::DETACH)?));
+}
+
+/// Where sysfs is not mounted, but something else, on which tracefs can be mounted.
+pub(crate) fn with_empty_sys(command: &mut Command) {
+    with_mounts(command, || {
+        mount("none", "/sys", "tmpfs", MountFlags::empty(), None)?;
+        fs::create_dir_all("/sys/kernel/tracing")
+    });
+}
+
+/// Where `/proc` is not mounted.
+pub(crate) fn without_proc(command: &mut Command) {
+    with_mounts(command, || Ok(unmount("/proc", UnmountFlags::DETACH)?));
+}
+
+/// In a container that hides the kernel's own BTF.
+pub(crate) fn with_masked_btf(command: &mut Command) {
+    with_mounts(command, || {
+        Ok(mount_bind("/dev/null", "/sys/kernel/btf/vmlinux")?)
+    });
+}
+
+/// In a container where nothing in `/sys` can be written, and tracefs is not mounted.
+pub(crate) fn with_sys_read_only(command: &mut Command) {
+    without_tracefs(command);
+    before_exec(command, || {
+        Ok(mount_remount(
+            "/sys",
+            MountFlags::BIND | MountFlags::RDONLY,
+            "",
+        )?)
+    });
+}
+
+/// On a machine where tracefs is not mounted, as far as the agent can see.
+pub(crate) fn without_tracefs(command: &mut Command) {
+    with_mounts(command, || {
         for path in ["/sys/kernel/tracing", "/sys/kernel/debug/tracing"] {
             // As often as it is mounted, if it is.
             while unmount(path, UnmountFlags::DETACH).is_ok() {}
@@ -75,12 +122,7 @@ pub(crate) fn without_tracefs(command: &mut Command) {
 
 /// On a host that has no files of time zones.
 pub(crate) fn without_zone_files(command: &mut Command) {
-    before_exec(command, || {
-        unshare(UnshareFlags::NEWNS)?;
-        mount_change(
-            "/",
-            MountPropagationFlags::REC | MountPropagationFlags::PRIVATE,
-        )?;
+    with_mounts(command, || {
         // A host that has none already has nothing to hide.
         if Path::new(ZONES).exists() {
             mount("none", ZONES, "tmpfs", MountFlags::empty(), None)?;
@@ -91,12 +133,7 @@ pub(crate) fn without_zone_files(command: &mut Command) {
 
 /// On a kernel that has no BTF of its own, as far as the agent can see.
 pub(crate) fn without_btf(command: &mut Command) {
-    before_exec(command, || {
-        unshare(UnshareFlags::NEWNS)?;
-        mount_change(
-            "/",
-            MountPropagationFlags::REC | MountPropagationFlags::PRIVATE,
-        )?;
+    with_mounts(command, || {
         mount(
             "none",
             "/sys/kernel/btf",

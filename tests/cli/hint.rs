@@ -13,7 +13,7 @@ fn under_a_failure_is_said_once() {
     let ended = end(&mut command);
     ended.assert_code(0);
     let lines: Vec<_> = ended.stdout.lines().collect();
-    let [_, first, hint, second, third, again] = lines.as_slice() else {
+    let [_, _, first, hint, second, third, again] = lines.as_slice() else {
         panic!("{}", ended.stdout);
     };
     for (line, port) in [(first, 1), (second, 2), (third, 3)] {

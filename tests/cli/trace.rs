@@ -83,6 +83,7 @@ fn keeps_the_streams_apart() {
 
     let mut lines = ended.stdout.lines();
     assert!(lines.next().unwrap().starts_with("TIME "));
+    assert!(lines.next().unwrap().starts_with("-- "), "the day");
     assert!(
         lines.all(|line| line.ends_with(" 127.0.0.1:9")),
         "{}",

@@ -26,7 +26,7 @@ fn observed(zone: &str, prepare: impl Fn(&mut Command)) -> Ended {
 /// How far the first time in the table is ahead of UTC, in seconds; it may be a minute old.
 #[track_caller]
 fn assert_ahead(ended: &Ended, expected: i64) {
-    let row = ended.stdout.lines().nth(1).expect("a connect");
+    let row = ended.stdout.lines().nth(2).expect("a connect");
     let time = row.split(['.', ' ']).next().unwrap();
     let parts: Vec<i64> = time.split(':').map(|part| part.parse().unwrap()).collect();
     let [hours, minutes, seconds] = parts.as_slice() else {

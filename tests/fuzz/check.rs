@@ -93,7 +93,7 @@ const fn possible_endpoints(endpoints: Endpoints) -> Endpoints {
 }
 
 fn check_as_is(bytes: &[u8]) {
-    let Ok(event) = decode(bytes, Clock::fixed(BOOT_NS)) else {
+    let Ok(event) = decode(bytes, &Clock::fixed(BOOT_NS)) else {
         return;
     };
     match &event {
@@ -280,7 +280,7 @@ fn check_json(event: &Event) {
     assert_eq!(value("process.comm"), Some(&comm.as_str().into()));
 }
 
-/// One line in every style; colour adds colour and nothing else, an explanation a line below.
+/// The heading of a day, and one line below it, in every style; colour adds colour and nothing else, an explanation a line below.
 fn check_tables(event: &Event) {
     for width in [Some(80), None] {
         let table = |color, explain| {
@@ -292,7 +292,12 @@ fn check_tables(event: &Event) {
             })
         };
         let plain = written(Sink::Table(table(false, false)), event);
-        assert_line(&unwrapped(&plain, 50));
+        let (heading, row) = plain.split_once('\n').expect("a heading");
+        assert!(
+            heading.starts_with("-- ") && heading.ends_with(" --"),
+            "{heading:?}"
+        );
+        assert_line(&unwrapped(row, 50));
         let colored = written(Sink::Table(table(true, true)), event);
         let explained = without_color(&colored);
         let hint = explained.strip_prefix(&plain).expect("the same row");

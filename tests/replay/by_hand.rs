@@ -85,10 +85,12 @@ pub(crate) fn endpoints() -> Endpoints {
 
 /// The records of `by-hand.hex`.
 pub(crate) fn records() -> Vec<Record> {
-    let of_calls = calls().into_iter().chain(extremes());
+    let bytes = |(title, record): (&'static str, Connect)| (title, record.as_bytes().to_vec());
+    let of_calls = calls().into_iter().map(bytes);
     of_calls
-        .map(|(title, record)| (title, record.as_bytes().to_vec()))
         .chain(attempts())
+        // At the end, as after the largest time every other one comes late.
+        .chain(extremes().into_iter().map(bytes))
         .map(|(title, bytes)| Record {
             title: title.to_owned(),
             bytes,
@@ -156,23 +158,10 @@ fn extremes() -> Vec<(&'static str, Connect)> {
     let connect = connect();
     vec![
         (
-            "every number at its largest",
+            "two minutes: a time-out",
             Connect {
-                duration_ns: u64::MAX,
-                ret: -516,
-                restarts: u32::MAX,
-                killed: 1,
-                call: Call {
-                    entered_ns: u64::MAX,
-                    cgroup_id: u64::MAX,
-                    pid: u32::MAX,
-                    tid: u32::MAX,
-                    uid: u32::MAX,
-                    fd: i32::MAX,
-                    addrlen: i32::MAX,
-                    comm: [b'W'; 16],
-                    ..connect.call
-                },
+                duration_ns: 130_987_654_321,
+                ret: -110,
                 ..connect
             },
         ),
@@ -193,10 +182,23 @@ fn extremes() -> Vec<(&'static str, Connect)> {
             },
         ),
         (
-            "two minutes: a time-out",
+            "every number at its largest",
             Connect {
-                duration_ns: 130_987_654_321,
-                ret: -110,
+                duration_ns: u64::MAX,
+                ret: -516,
+                restarts: u32::MAX,
+                killed: 1,
+                call: Call {
+                    entered_ns: u64::MAX,
+                    cgroup_id: u64::MAX,
+                    pid: u32::MAX,
+                    tid: u32::MAX,
+                    uid: u32::MAX,
+                    fd: i32::MAX,
+                    addrlen: i32::MAX,
+                    comm: [b'W'; 16],
+                    ..connect.call
+                },
                 ..connect
             },
         ),

@@ -34,7 +34,7 @@ fn recorded_records() {
         let events: Vec<_> = records
             .iter()
             .map(|record| {
-                let mut event = decode(&record.bytes, Clock::fixed(BOOT_NS))
+                let mut event = decode(&record.bytes, &Clock::fixed(BOOT_NS))
                     .unwrap_or_else(|malformed| panic!("{name}, {}: {malformed}", record.title));
                 rivals.judge(&mut event);
                 event

@@ -333,7 +333,7 @@ fn attempts() -> Vec<Case> {
 }
 
 fn reason(bytes: &[u8]) -> Option<Malformed> {
-    decode(bytes, Clock::fixed(0)).err()
+    decode(bytes, &Clock::fixed(0)).err()
 }
 
 #[test]

@@ -92,7 +92,7 @@ proptest! {
         let mut distinct = HashSet::new();
         for (entered_ns, tid) in calls {
             let record = Connect { call: Call { entered_ns, tid, ..connect().call }, ..connect() };
-            let event = decode(record.as_bytes(), Clock::fixed(0)).unwrap();
+            let event = decode(record.as_bytes(), &Clock::fixed(0)).unwrap();
             let Event::Connect(connect) = event else {
                 panic!("no connect: {event:?}");
             };

@@ -53,7 +53,7 @@ impl Counts {
                 counters: 1,
                 labels,
                 // In another namespace, the number that we know is somebody else's.
-                own_pid: if privilege::in_initial_pid_namespace() {
+                own_pid: if privilege::in_initial_pid_namespace().unwrap_or(true) {
                     std::process::id()
                 } else {
                     0

@@ -137,7 +137,9 @@ fn put_functions(
     survey: &Survey,
 ) -> Functions {
     if survey.offsets().is_none() {
-        return Functions::Refused("the kernel's BTF is missing or not understood".to_owned());
+        return Functions::Refused(
+            "the kernel's BTF cannot be read or is not understood".to_owned(),
+        );
     }
     match links.put(object, btf, Group::Functions) {
         Ok(()) => Functions::Attached,

@@ -59,18 +59,6 @@ pub enum IoUring {
 }
 
 impl Survey {
-    /// Of a kernel of which nothing can be found out, and why.
-    #[must_use]
-    pub fn unknown(why: &str) -> Self {
-        Self {
-            interruptions: None,
-            outcomes: Outcomes::Off(why.to_owned()),
-            associations: Associations::Off(why.to_owned()),
-            io_uring: IoUring::Off(why.to_owned()),
-            functions: FunctionIds::default(),
-        }
-    }
-
     /// Looks at this kernel.
     #[must_use]
     pub fn of(tracefs: &Tracefs) -> Self {
@@ -143,7 +131,8 @@ fn io_uring(tracefs: &Tracefs, layout: Option<&Layout>) -> IoUring {
     }
     let Some(layout) = layout else {
         return IoUring::Off(
-            "the kernel's BTF, which says where a request is, is missing".to_owned(),
+            "the kernel's BTF, which says where a request is, cannot be read or is not understood"
+                .to_owned(),
         );
     };
     if let Some(raw) = layout.io_uring {

@@ -1,6 +1,6 @@
 //! Where the running kernel's structures have their fields, as `/sys/kernel/btf/vmlinux` says.
 
-use std::{fs, io, path::Path};
+use std::{fs, path::Path};
 
 use anyhow::{Context as _, Result, anyhow, ensure};
 use connect_ebpf::settings::Offsets;
@@ -9,15 +9,6 @@ use super::btf::{Types, of_functions};
 
 /// Where the kernel has its own BTF.
 pub const VMLINUX: &str = "/sys/kernel/btf/vmlinux";
-
-/// Makes sure that the kernel has BTF, and lets us read it.
-///
-/// # Errors
-///
-/// It cannot be opened.
-pub fn require() -> io::Result<()> {
-    fs::File::open(VMLINUX).map(drop)
-}
 
 /// What the running kernel's BTF says.
 #[derive(Clone, Debug, PartialEq, Eq)]

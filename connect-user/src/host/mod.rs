@@ -4,8 +4,11 @@
 //! it has to be.
 
 pub mod btf;
+pub mod cgroup;
 pub mod kernel;
 pub mod layout;
 pub mod privilege;
 pub mod program;
+pub mod sysfs;
+pub mod time_namespace;
 pub mod tracefs;

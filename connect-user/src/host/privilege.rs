@@ -1,6 +1,6 @@
 //! What this process may do, and where its numbers hold.
 
-use std::{fs, os::unix::fs::MetadataExt as _, path::Path};
+use std::{fs, io, os::unix::fs::MetadataExt as _, path::Path};
 
 use rustix::thread::{CapabilitySet, capabilities};
 
@@ -15,28 +15,34 @@ pub fn effective() -> Option<CapabilitySet> {
     capabilities(None).ok().map(|sets| sets.effective)
 }
 
-/// Whether a process has one id, here and in the kernel. Where that cannot be known, it is taken for true.
-#[must_use]
-pub fn in_initial_pid_namespace() -> bool {
-    namespace_inode("pid").is_none_or(|inode| inode == INITIAL_PID_NAMESPACE)
+/// Whether a process has one id, here and in the kernel.
+///
+/// # Errors
+///
+/// `/proc` does not say.
+pub fn in_initial_pid_namespace() -> io::Result<bool> {
+    namespace_inode("pid").map(|inode| inode == INITIAL_PID_NAMESPACE)
 }
 
-/// Whether capabilities reach as far as the kernel. Where that cannot be known, it is
-/// taken for true.
-#[must_use]
-pub fn in_initial_user_namespace() -> bool {
-    namespace_inode("user").is_none_or(|inode| inode == INITIAL_USER_NAMESPACE)
+/// Whether capabilities reach as far as the kernel.
+///
+/// # Errors
+///
+/// `/proc` does not say.
+pub fn in_initial_user_namespace() -> io::Result<bool> {
+    namespace_inode("user").map(|inode| inode == INITIAL_USER_NAMESPACE)
 }
 
-/// The kernel's lockdown modes, the one in force in brackets: `none [integrity] confidentiality`; `None`
-/// where the kernel has none or securityfs is not mounted.
-#[must_use]
-pub fn lockdown() -> Option<String> {
-    fs::read_to_string("/sys/kernel/security/lockdown").ok()
+/// The kernel's lockdown modes, the one in force in brackets: `none [integrity] confidentiality`.
+///
+/// # Errors
+///
+/// The kernel has none, or securityfs is not mounted or not to be read.
+pub fn lockdown() -> io::Result<String> {
+    fs::read_to_string("/sys/kernel/security/lockdown")
 }
 
-fn namespace_inode(kind: &str) -> Option<u64> {
-    fs::metadata(Path::new("/proc/self/ns").join(kind))
-        .ok()
-        .map(|metadata| metadata.ino())
+/// The inode of a namespace of this process, by which namespaces are told apart.
+pub(super) fn namespace_inode(kind: &str) -> io::Result<u64> {
+    fs::metadata(Path::new("/proc/self/ns").join(kind)).map(|metadata| metadata.ino())
 }

@@ -4,17 +4,14 @@
 
 use std::{
     fmt, fs, io,
-    os::fd::{AsFd as _, IntoRawFd as _},
     path::{Path, PathBuf},
 };
 
 use anyhow::{Context as _, Result};
 use rustix::{
     fs::statfs,
-    mount::{
-        FsMountFlags, FsOpenFlags, MountAttrFlags, MountFlags, fsconfig_create, fsmount, fsopen,
-        mount,
-    },
+    mount::{MountFlags, MountPropagationFlags, mount, mount_change},
+    thread::{UnshareFlags, unshare_unsafe},
 };
 
 /// `TRACEFS_MAGIC` in the kernel's `include/uapi/linux/magic.h`.
@@ -58,20 +55,22 @@ impl Tracefs {
             .map(|path| Self(path.into()))
     }
 
-    /// One that is mounted nowhere, for this process alone, until it ends: to look, and to change nothing on
-    /// the machine.
+    /// From here on, nobody else sees what this thread mounts: to look what comes of it, and to change nothing
+    /// on the machine.
     ///
     /// # Errors
     ///
-    /// As fsopen(2) and fsmount(2) have them.
-    pub fn detached() -> io::Result<Self> {
-        let context = fsopen("tracefs", FsOpenFlags::FSOPEN_CLOEXEC)?;
-        fsconfig_create(context.as_fd())?;
-        let flags = FsMountFlags::FSMOUNT_CLOEXEC;
-        let mount = fsmount(context.as_fd(), flags, MountAttrFlags::empty())?;
-        // Kept open: the path leads through it.
-        let mount = mount.into_raw_fd();
-        Ok(Self(format!("/proc/self/fd/{mount}").into()))
+    /// As unshare(2) and mount(2) have them.
+    pub fn enter_apart() -> io::Result<()> {
+        #[expect(unsafe_code, reason = "rustix allows no unshare without it")]
+        // SAFETY: this separates mounts and the working folder from those of other threads, and no
+        // descriptors.
+        unsafe { unshare_unsafe(UnshareFlags::NEWNS) }?;
+        mount_change(
+            "/",
+            MountPropagationFlags::REC | MountPropagationFlags::PRIVATE,
+        )?;
+        Ok(())
     }
 
     /// Mounts it on [`MOUNT_POINT`].

@@ -87,7 +87,7 @@ async fn show(observation: &Observation, events: &Events) -> Result<ExitCode> {
         timestamp: since,
         coverage,
     };
-    let mut stream = Stream::begin(observation, events, output, collector, start, losses);
+    let mut stream = Stream::begin(observation, events, output, collector, start, losses)?;
     let mut command = match &observation.whom {
         Whom::Host => None,
         Whom::Command(words) => match Observed::start(words, &mut lineage) {

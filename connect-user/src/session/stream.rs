@@ -33,6 +33,8 @@ use crate::{
 const DRAIN_EVERY: Duration = Duration::from_millis(10);
 /// How often losses are looked for.
 const ACCOUNT_EVERY: Duration = Duration::from_millis(100);
+/// How often losses wait at most for what is still in the ring buffer.
+const WAIT_MAX: u32 = 10;
 /// How many records are taken at once before signals are looked at again.
 const BATCH: usize = 4096;
 /// How long a reader who does not read may hold up the end, once the end was asked for.
@@ -55,6 +57,9 @@ pub(super) struct Stream {
     account: Account,
     rivals: Rivals,
     notifier: Notifier,
+    clock: Clock,
+    /// How often losses have waited for what is still in the ring buffer.
+    waited: u32,
     /// How many connects were asked for, if a number was.
     wanted: Option<u64>,
     /// Whether attempts are shown when they are settled, and so an outcome counts as a connect.
@@ -65,6 +70,10 @@ pub(super) struct Stream {
 
 impl Stream {
     /// Reports that the hooks are live, and what they see.
+    ///
+    /// # Errors
+    ///
+    /// Records have times of a clock that is not known here.
     pub(super) fn begin(
         observation: &Observation,
         events: &Events,
@@ -72,7 +81,7 @@ impl Stream {
         collector: Collector,
         start: Notice,
         losses: LossCounts,
-    ) -> Self {
+    ) -> Result<Self> {
         let failed_only = observation.filters.failed;
         let scope = if failed_only {
             Scope::Failures
@@ -80,6 +89,8 @@ impl Stream {
             Scope::Everything
         };
         let mut stream = Self {
+            clock: Clock::start()?,
+            waited: 0,
             collector,
             writer: Writer::begin(events, output),
             account: Account::new(losses, scope),
@@ -92,7 +103,7 @@ impl Stream {
         stream.writer.insist(&Event::Notice(start));
         stream.writer.output().flush();
         stream.notifier.ready();
-        stream
+        Ok(stream)
     }
 
     /// Drains until there is a reason to stop.
@@ -125,7 +136,7 @@ impl Stream {
             log.pass_on();
             if accounted.elapsed() >= ACCOUNT_EVERY {
                 accounted = Instant::now();
-                self.report_losses()?;
+                self.report_losses(more)?;
                 self.account.publish();
                 self.notifier.alive();
                 if self.writer.output().reader_is_gone() {
@@ -206,8 +217,9 @@ impl Stream {
 
     /// Takes up to `limit` records; true if there may be more.
     fn drain(&mut self, limit: usize) -> bool {
-        let clock = Clock::now();
+        self.clock.look();
         let Self {
+            clock,
             collector,
             writer,
             account,
@@ -232,9 +244,15 @@ impl Stream {
         })
     }
 
-    /// Asks the kernel object what was lost, and reports every loss as soon as the stream has room.
-    fn report_losses(&mut self) -> Result<()> {
+    /// Asks the kernel object what was lost, and reports every loss as soon as the stream has room. What is
+    /// still in the ring buffer has happened before, and so comes before, if it is not too much.
+    fn report_losses(&mut self, more: bool) -> Result<()> {
         self.account.ask(&mut self.collector)?;
+        if more && self.waited < WAIT_MAX {
+            self.waited += 1;
+            return Ok(());
+        }
+        self.waited = 0;
         for lost in self.account.unreported() {
             let reason = lost.reason;
             if !self.writer.offer(&Event::Lost(lost)) {
@@ -247,7 +265,7 @@ impl Stream {
 
     /// Attempts that nobody has settled are counted, and shown now where they have not been yet.
     fn count_unsettled(&mut self) {
-        let clock = Clock::now();
+        self.clock.look();
         let unsettled: Vec<_> = self.collector.unsettled().collect();
         self.account.unsettled(unsettled.len());
         if !self.settled_only || self.failed_only {
@@ -256,7 +274,7 @@ impl Stream {
         for record in unsettled {
             // Where no call was seen, there is none that could be shown.
             if record.call.via != Via::Unknown.number() {
-                let event = decode::unsettled(&record, clock).map(Event::Connect);
+                let event = decode::unsettled(&record, &self.clock).map(Event::Connect);
                 show(event, &mut self.writer, &mut self.account);
             }
         }

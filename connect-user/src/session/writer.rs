@@ -49,6 +49,8 @@ impl Writer {
         let taken = self.output.offer(&self.line, tally);
         if taken {
             self.taken += tally;
+        } else {
+            self.sink.take_back();
         }
         taken
     }

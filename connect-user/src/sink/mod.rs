@@ -4,6 +4,7 @@ mod cells;
 mod json;
 mod summary;
 mod table;
+mod timeline;
 
 pub use summary::Summary;
 pub use table::{Style, Table};
@@ -46,6 +47,14 @@ impl Sink {
                 Event::Outcome(outcome) => summary.add(outcome.into()),
                 Event::Lost(_) | Event::Notice(_) => {}
             },
+        }
+    }
+
+    /// What was written last does not reach the reader: there was no room for it.
+    pub const fn take_back(&mut self) {
+        match self {
+            Self::Table(table) => table.take_back(),
+            Self::Json | Self::TableSummary(..) | Self::JsonSummary(_) => {}
         }
     }
 

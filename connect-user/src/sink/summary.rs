@@ -288,6 +288,7 @@ mod tests {
             id: String::new(),
             attempt: None,
             timestamp: Clock::fixed(0).wall(0),
+            ended: Clock::fixed(0).moment(0),
             call: Call {
                 pid: 1,
                 tid: 1,

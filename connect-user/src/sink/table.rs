@@ -12,6 +12,7 @@ use unicode_width::UnicodeWidthStr as _;
 use super::{
     cells::{cut, duration, family, pad, wrap},
     summary::Summary,
+    timeline::{Timeline, When},
 };
 use crate::{
     event::{Event, Line, Lost, Verdict},
@@ -42,6 +43,7 @@ pub struct Table {
     style: Style,
     /// There is room for milliseconds and whole process names.
     wide: bool,
+    timeline: Timeline,
     /// Results that have been explained, by name and process; `None` if none is to be.
     explained: Option<HashSet<(String, u32)>>,
 }
@@ -55,18 +57,12 @@ impl Table {
     pub fn new(style: Style) -> Self {
         let wide = style.width.is_none_or(|columns| columns >= 100);
         let explained = style.explain.then(HashSet::new);
+        let format = if wide { "%H:%M:%S%.3f" } else { "%H:%M:%S" };
         Self {
+            timeline: Timeline::new(style.time_zone.clone(), format),
             style,
             wide,
             explained,
-        }
-    }
-
-    const fn time_format(&self) -> &'static str {
-        if self.wide {
-            "%H:%M:%S%.3f"
-        } else {
-            "%H:%M:%S"
         }
     }
 
@@ -124,9 +120,16 @@ impl Table {
         }
     }
 
+    /// The last row does not reach the reader.
+    pub(super) const fn take_back(&mut self) {
+        self.timeline.take_back();
+    }
+
     fn line(&mut self, shown: Line<'_>, line: &mut Vec<u8>) {
         let Line { call, result, .. } = shown;
-        let mut cells = self.time(shown.timestamp);
+        let when = self.timeline.event(shown.ended);
+        self.heading(&when, line);
+        let mut cells = when.time;
         cells.push(' ');
         push_padded(
             &mut cells,
@@ -145,7 +148,11 @@ impl Table {
         let took = shown.duration_ns.map_or("-".to_owned(), duration);
         let _ok = write!(rest, " {took:>7} ");
         let start = cells.width() + result.len() + rest.width();
-        rest.push_str(&wrap(&destination(shown), start, self.style.width));
+        let mut destination = destination(shown);
+        if let Some(really) = when.really {
+            let _ok = write!(destination, " (at {really})");
+        }
+        rest.push_str(&wrap(&destination, start, self.style.width));
         rest.push('\n');
         line.extend_from_slice(rest.as_bytes());
         if let Some((what, hint)) = self.hint(shown) {
@@ -173,22 +180,19 @@ impl Table {
         Some((what, hint))
     }
 
-    fn lost(&self, lost: &Lost, line: &mut Vec<u8>) {
-        let text = format!(
-            "{} LOST {}: {}",
-            self.time(lost.timestamp),
-            lost.count,
-            lost.reason
-        );
+    fn lost(&mut self, lost: &Lost, line: &mut Vec<u8>) {
+        let when = self.timeline.loss(lost.timestamp);
+        self.heading(&when, line);
+        let text = format!("{} LOST {}: {}", when.time, lost.count, lost.reason);
         self.push(line, BOLD_RED, &text);
         line.push(b'\n');
     }
 
-    fn time(&self, timestamp: jiff::Timestamp) -> String {
-        timestamp
-            .to_zoned(self.style.time_zone.clone())
-            .strftime(self.time_format())
-            .to_string()
+    fn heading(&self, when: &When, line: &mut Vec<u8>) {
+        if let Some(heading) = &when.heading {
+            self.push(line, DIM, heading);
+            line.push(b'\n');
+        }
     }
 
     fn push(&self, line: &mut Vec<u8>, color: &str, text: &str) {
