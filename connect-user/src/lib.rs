@@ -34,4 +34,5 @@ pub mod session;
 pub mod sink;
 pub mod status;
 pub mod totals;
+pub mod user;
 mod value;

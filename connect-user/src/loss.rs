@@ -15,11 +15,13 @@ pub enum Loss {
     OutputFull,
     /// The reader of the output went away.
     OutputClosed,
+    /// The output could not be written, as on a full disk.
+    OutputFailed,
 }
 
 impl Loss {
     /// Every reason.
-    pub const ALL: [Self; 12] = [
+    pub const ALL: [Self; 13] = [
         Self::Kernel(KernelLoss::RingFull),
         Self::Kernel(KernelLoss::InflightFull),
         Self::Kernel(KernelLoss::LineageFull),
@@ -32,6 +34,7 @@ impl Loss {
         Self::Malformed,
         Self::OutputFull,
         Self::OutputClosed,
+        Self::OutputFailed,
     ];
 
     /// Name of the reason in events, totals and metrics.
@@ -43,6 +46,7 @@ impl Loss {
             Self::Malformed => "malformed",
             Self::OutputFull => "output_full",
             Self::OutputClosed => "output_closed",
+            Self::OutputFailed => "output_failed",
         }
     }
 }

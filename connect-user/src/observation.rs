@@ -46,8 +46,19 @@ impl Observation {
 pub enum Whom {
     /// Every task of the host.
     Host,
-    /// A command, which is started for it, and its descendants: the command and its arguments.
-    Command(Vec<OsString>),
+    /// A command, which is started for it, and its descendants.
+    Command(Order),
+}
+
+/// A command to start and observe.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Order {
+    /// The command and its arguments.
+    pub words: Vec<OsString>,
+    /// The user who runs it, by name or number; `None` is the agent's own.
+    pub user: Option<String>,
+    /// Whether what it leaves behind is observed to its end.
+    pub follow: bool,
 }
 
 /// What is shown and counted; decided in the kernel, so what is filtered out costs least.
@@ -129,8 +140,10 @@ impl Capacity {
 pub struct Events {
     /// In which form.
     pub format: Format,
-    /// To which file; `None` is standard output.
-    pub file: Option<PathBuf>,
+    /// Where to.
+    pub to: Destination,
+    /// Whether the observation goes on where they cannot be written, and only counts them as lost.
+    pub unstoppable: bool,
     /// Colour in the table.
     pub color: Color,
     /// Instead of events, who connected where how often, with what result, at the end.
@@ -147,6 +160,17 @@ impl Events {
     pub const fn settled_only(&self) -> bool {
         self.settled || self.summary
     }
+}
+
+/// Where events go.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Destination {
+    /// Standard output.
+    Stdout,
+    /// Standard error.
+    Stderr,
+    /// A file, to whose end they are appended.
+    File(PathBuf),
 }
 
 /// In which form events are written.

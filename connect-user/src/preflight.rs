@@ -303,7 +303,7 @@ fn may_mount() -> bool {
 fn mount_tracefs() -> Result<Tracefs> {
     match Tracefs::mount() {
         Ok(tracefs) => {
-            status::say(format_args!("note: mounted tracefs on {MOUNT_POINT}"));
+            status::note(format_args!("note: mounted tracefs on {MOUNT_POINT}"));
             Ok(tracefs)
         }
         Err(error) => bail!(

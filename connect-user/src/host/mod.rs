@@ -7,5 +7,6 @@ pub mod btf;
 pub mod kernel;
 pub mod layout;
 pub mod privilege;
+pub mod process;
 pub mod program;
 pub mod tracefs;
