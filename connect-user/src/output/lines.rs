@@ -24,6 +24,8 @@ pub(super) struct Line {
 pub(super) struct Piece {
     pub(super) bytes: Vec<u8>,
     lines: Vec<Line>,
+    /// What is counted here and shown by no line of its own, as in a summary.
+    unshown: Tally,
 }
 
 /// What has become of a piece of which only the first bytes were written.
@@ -37,18 +39,28 @@ pub(super) struct Split {
 }
 
 impl Piece {
-    /// Adds a line.
+    /// Adds a line, which may be empty.
     pub(super) fn append(&mut self, line: &[u8], worth: Worth) {
-        if !line.is_empty() {
+        if line.is_empty() {
+            self.unshown += worth.tally;
+        } else {
             self.bytes.extend_from_slice(line);
             let end = self.bytes.len();
             self.lines.push(Line { end, worth });
         }
     }
 
-    /// What each line is worth.
+    /// What each line is worth, and what no line shows.
     pub(super) fn worths(&self) -> impl Iterator<Item = Worth> {
-        self.lines.iter().map(|line| line.worth)
+        let lines = self.lines.iter().map(|line| line.worth);
+        lines.chain([self.unshown()])
+    }
+
+    const fn unshown(&self) -> Worth {
+        Worth {
+            tally: self.unshown,
+            reported: None,
+        }
     }
 
     /// Divides the lines, of which so many bytes were written.
@@ -70,6 +82,14 @@ impl Piece {
             }
             start = end;
         }
+        // With the last line, which may be the one that shows it after all.
+        let whole = written == self.bytes.len();
+        let rest = if whole {
+            &mut split.written
+        } else {
+            &mut split.left
+        };
+        rest.push(self.unshown());
         split
     }
 }
@@ -99,11 +119,11 @@ mod tests {
             worths.iter().map(|worth| worth.tally.events).collect()
         };
         for (bytes, written, cut, left) in [
-            (0, vec![], None, vec![1, 2, 3]),
-            (3, vec![], Some(("one\n", 3)), vec![2, 3]),
-            (4, vec![1], None, vec![2, 3]),
-            (5, vec![1], Some(("two\n", 1)), vec![3]),
-            (14, vec![1, 2, 3], None, vec![]),
+            (0, vec![], None, vec![1, 2, 3, 100]),
+            (3, vec![], Some(("one\n", 3)), vec![2, 3, 100]),
+            (4, vec![1], None, vec![2, 3, 100]),
+            (5, vec![1], Some(("two\n", 1)), vec![3, 100]),
+            (14, vec![1, 2, 3, 100], None, vec![]),
         ] {
             let split = piece.split(bytes);
             assert_eq!(events(&split.written), written, "{bytes}");
