@@ -1,6 +1,6 @@
 //! One observation: whom to observe, what, by which means, where to, and for how long.
 //!
-//! What was typed becomes one of these in `cli.rs`; nothing else knows the command line.
+//! What was typed becomes one of these in `cli/`; nothing else knows the command line.
 
 use std::{ffi::OsString, path::PathBuf, time::Duration};
 

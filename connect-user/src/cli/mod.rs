@@ -192,7 +192,7 @@ pub struct Serving {
     /// Serve Prometheus metrics meanwhile, on this address, or with :PORT alone on every address of this host.
     #[arg(long, value_parser = value::listen, value_name = "ADDR:PORT")]
     pub listen: Option<String>,
-    /// Also count connects by this; may be given several times, or with commas.
+    /// Also count connects by this, in the metrics that are served; may be given several times, or with commas.
     #[arg(
         long = "label",
         value_enum,
@@ -200,10 +200,10 @@ pub struct Serving {
         value_name = "LABEL"
     )]
     pub labels: Vec<Label>,
-    /// How many combinations of labels are told apart; what comes beyond goes into one series.
+    /// How many combinations of the labels of --label are told apart; what comes beyond goes into one series.
     #[arg(long, value_parser = clap::value_parser!(u32).range(1..=100_000), default_value_t = 1000, value_name = "N")]
     pub max_series: u32,
-    /// Forget a combination of labels that was not counted for this time, written as 10s or 1h30m.
+    /// Forget a combination of the labels of --label that was not counted for this time, written as 10s or 1h30m.
     #[arg(long, value_parser = value::duration, default_value = "1h", value_name = "TIME")]
     pub series_ttl: Duration,
 }
