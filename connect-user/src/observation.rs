@@ -142,8 +142,8 @@ pub struct Events {
     pub format: Format,
     /// Where to.
     pub to: Destination,
-    /// Whether the observation goes on where they cannot be written, and only counts them as lost.
-    pub unstoppable: bool,
+    /// What happens where they cannot be written.
+    pub on_failure: OnFailure,
     /// Colour in the table.
     pub color: Color,
     /// Instead of events, who connected where how often, with what result, at the end.
@@ -171,6 +171,15 @@ pub enum Destination {
     Stderr,
     /// A file, to whose end they are appended.
     File(PathBuf),
+}
+
+/// What happens where events cannot be written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum OnFailure {
+    /// The observation ends.
+    End,
+    /// They are counted as lost, and the next one is another try.
+    Lose,
 }
 
 /// In which form events are written.

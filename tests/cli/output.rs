@@ -159,9 +159,9 @@ fn a_closed_standard_output_does_not_matter_to_a_file() {
 
 #[test]
 fn a_file_takes_the_events_and_nothing_else() {
+    const BEFORE: &str = "what was there before\n";
     let folder = TempDir::new().unwrap();
     let file = folder.path().join("events");
-    const BEFORE: &str = "what was there before\n";
     fs::write(&file, BEFORE).unwrap();
     let mut traffic = Traffic::start();
     let mut command = agent(["trace", "--count", "3", "--output", "json", "--output-file"]);

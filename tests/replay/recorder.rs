@@ -10,7 +10,7 @@ use connect_ebpf::code::Kind;
 use connect_observer::{
     attach::{attach, link::Links, maps::Lineage, survey::Survey},
     collect::Collector,
-    observation::{Color, Destination, Events, Format, Observation, Order, Whom},
+    observation::{Color, Destination, Events, Format, Observation, OnFailure, Order, Whom},
     preflight,
 };
 use rustix::thread::gettid;
@@ -73,7 +73,7 @@ fn observe() -> (Vec<String>, Vec<Vec<u8>>) {
         events: Some(Events {
             format: Format::Json,
             to: Destination::Stdout,
-            unstoppable: false,
+            on_failure: OnFailure::End,
             color: Color::Never,
             summary: false,
             explain: false,

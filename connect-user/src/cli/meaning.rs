@@ -3,7 +3,9 @@
 use std::path::PathBuf;
 
 use super::{Capacity, Export, Filters, Means, Options, Run, Serving};
-use crate::observation::{self, Color, Destination, Events, Observation, Order, Until, Whom};
+use crate::observation::{
+    self, Color, Destination, Events, Observation, OnFailure, Order, Until, Whom,
+};
 
 /// Where `export` listens by default.
 pub(super) const EXPORT_ADDRESS: &str = "127.0.0.1:9788";
@@ -50,7 +52,7 @@ impl Options {
             events: Some(Events {
                 format: options.output,
                 to: destination(options.output_file, otherwise),
-                unstoppable: false,
+                on_failure: OnFailure::End,
                 color: options.color,
                 summary: options.summary,
                 explain: options.explain,
@@ -75,7 +77,7 @@ impl From<Export> for Observation {
             events: export.output.map(|format| Events {
                 format,
                 to: destination(export.output_file, Destination::Stdout),
-                unstoppable: true,
+                on_failure: OnFailure::Lose,
                 color: Color::Auto,
                 summary: false,
                 explain: false,

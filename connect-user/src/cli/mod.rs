@@ -210,6 +210,10 @@ pub struct Serving {
 
 /// What to observe, for how long, and how to show it.
 #[derive(Debug, Args)]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "each is an option of its own"
+)]
 pub struct Options {
     /// How to write events.
     #[arg(long, value_enum, default_value_t = Format::Table, value_name = "FORMAT")]

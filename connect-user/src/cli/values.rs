@@ -4,7 +4,7 @@ use clap::{ValueEnum, builder::PossibleValue};
 
 use crate::observation::{Color, Format, Hooks, Label};
 
-/// Says how the variants of a type of [`observation`] are typed, and what `--help` says of each.
+/// Says how the variants of a type of [`crate::observation`] are typed, and what `--help` says of each.
 macro_rules! typed {
     ($type:ident { $($variant:ident = $name:literal, $help:literal;)* }) => {
         impl ValueEnum for $type {

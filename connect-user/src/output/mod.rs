@@ -29,7 +29,12 @@ use self::{
     lines::{Piece, Worth},
     place::Opened,
 };
-use crate::{event::Lost, loss::Loss, observation::Destination, totals::Tally};
+use crate::{
+    event::Lost,
+    loss::Loss,
+    observation::{Destination, OnFailure},
+    totals::Tally,
+};
 
 pub use place::STANDARD_OUTPUT;
 
@@ -114,13 +119,12 @@ pub struct Output {
 }
 
 impl Output {
-    /// Opens where the lines go. One that is unstoppable goes on, whatever fails: what cannot be written is
-    /// lost, and the next line is another try.
+    /// Opens where the lines go.
     ///
     /// # Errors
     ///
     /// It cannot be opened, or is no safe place; or a thread cannot be started.
-    pub fn open(destination: &Destination, unstoppable: bool) -> Result<Self> {
+    pub fn open(destination: &Destination, on_failure: OnFailure) -> Result<Self> {
         let Opened {
             file,
             ends_inside_a_line,
@@ -131,7 +135,7 @@ impl Output {
         let writer = (Delivery::to(Arc::clone(&file)), Arc::clone(&shared));
         thread::Builder::new()
             .name("output".to_owned())
-            .spawn(move || deliver(writer.0, &writer.1, unstoppable))
+            .spawn(move || deliver(writer.0, &writer.1, on_failure))
             .context("cannot start the output thread")?;
         let mut output = Self {
             destination: destination.clone(),
@@ -254,7 +258,7 @@ impl Output {
         answered.is_ok() && file.revents().contains(PollFlags::ERR)
     }
 
-    /// Why nothing can be written now, to an output that is unstoppable.
+    /// Why nothing can be written now, to an output that goes on all the same.
     #[must_use]
     pub fn trouble(&self) -> Option<String> {
         self.shared.queue().trouble.clone()
@@ -307,7 +311,7 @@ impl Output {
 }
 
 /// What the output's thread does.
-fn deliver(mut delivery: Delivery, shared: &Shared, unstoppable: bool) {
+fn deliver(mut delivery: Delivery, shared: &Shared, on_failure: OnFailure) {
     let end = loop {
         let report = match next(shared, delivery.is_inside_a_line()) {
             Next::Step(Step::Write(piece)) => {
@@ -323,11 +327,11 @@ fn deliver(mut delivery: Delivery, shared: &Shared, unstoppable: bool) {
             Next::End => {
                 let mut report = delivery.complete();
                 report.lost.extend(delivery.give_up());
-                note(shared, report, unstoppable);
+                note(shared, report, on_failure);
                 break End::Written;
             }
         };
-        if let Some(end) = note(shared, report, unstoppable) {
+        if let Some(end) = note(shared, report, on_failure) {
             // Nobody is left to be told, as the sums of an output that has ended are what it delivered.
             let _lost = delivery.give_up();
             break end;
@@ -366,7 +370,7 @@ fn next(shared: &Shared, is_inside_a_line: bool) -> Next {
 }
 
 /// Notes what became of lines; the end, if their output ends with its first error.
-fn note(shared: &Shared, report: Report, unstoppable: bool) -> Option<End> {
+fn note(shared: &Shared, report: Report, on_failure: OnFailure) -> Option<End> {
     let mut queue = shared.queue();
     for worth in &report.delivered {
         queue.delivered += worth.tally;
@@ -376,7 +380,7 @@ fn note(shared: &Shared, report: Report, unstoppable: bool) -> Option<End> {
         return None;
     };
     let is_closed = error.kind() == io::ErrorKind::BrokenPipe;
-    if !unstoppable {
+    if on_failure == OnFailure::End {
         return Some(if is_closed {
             End::Closed
         } else {
@@ -395,11 +399,9 @@ fn note(shared: &Shared, report: Report, unstoppable: bool) -> Option<End> {
     };
     for worth in report.lost {
         queue.unreported.extend(worth.reported);
-        let (_, lost) = queue
-            .lost
-            .entry(loss.name())
-            .or_insert((loss, Tally::default()));
-        *lost += worth.tally;
+        let sums = queue.lost.entry(loss.name());
+        let (_, sum) = sums.or_insert((loss, Tally::default()));
+        *sum += worth.tally;
     }
     None
 }

@@ -69,7 +69,7 @@ async fn show(observation: &Observation, events: &Events) -> Result<ExitCode> {
     let user = user.map(User::find).transpose()?;
     let tracefs = require(observation)?;
     // Before signals are taken over: opening a FIFO waits for its reader.
-    let output = Output::open(&events.to, events.unstoppable)?;
+    let output = Output::open(&events.to, events.on_failure)?;
     let bound = listen(observation)?;
     let reopens = matches!(events.to, Destination::File(_));
     // A command inherits that it is ignored, so for one it stays as it is.

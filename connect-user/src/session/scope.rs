@@ -39,7 +39,7 @@ pub(super) fn of(observation: &Observation) -> String {
 }
 
 /// How it ends, if nothing else ends it.
-pub(super) fn end(observation: &Observation) -> &'static str {
+pub(super) const fn end(observation: &Observation) -> &'static str {
     match &observation.whom {
         Whom::Host => "end with ^C",
         Whom::Command(Order { follow: false, .. }) => "ends with the command",

@@ -24,7 +24,7 @@ use crate::{
     loss::Loss,
     metrics::health::LossCounts,
     notify::Notifier,
-    observation::{Events, Observation},
+    observation::{Events, Observation, OnFailure},
     output::{End, Output, Undelivered},
     status,
     totals::Tally,
@@ -61,8 +61,7 @@ pub(super) struct Stream {
     settled_only: bool,
     /// Whether only failures were asked for.
     failed_only: bool,
-    /// Whether an output that fails only loses what it cannot write.
-    unstoppable: bool,
+    on_failure: OnFailure,
     outage: Outage,
     /// Connects and outcomes that the output has taken, and that are counted as lost.
     undelivered: Tally,
@@ -97,7 +96,7 @@ impl Stream {
             wanted: observation.until.count,
             settled_only: events.settled_only(),
             failed_only: observation.filters.failed,
-            unstoppable: events.unstoppable,
+            on_failure: events.on_failure,
             outage: Outage::default(),
             undelivered: Tally::default(),
         };
@@ -158,7 +157,7 @@ impl Stream {
                 self.report_losses()?;
                 self.account.publish();
                 self.notifier.alive();
-                if !self.unstoppable && self.writer.output().reader_is_gone() {
+                if self.on_failure == OnFailure::End && self.writer.output().reader_is_gone() {
                     return Ok(Stop::Done);
                 }
                 if let Some(ended) = followed
@@ -286,7 +285,7 @@ impl Stream {
         self.outage.look(output.trouble(), || output.name());
         for lost in self.account.unreported() {
             let reason = lost.reason;
-            if !self.writer.offer_loss(lost) {
+            if !self.writer.offer_loss(&lost) {
                 break;
             }
             self.account.reported(reason);

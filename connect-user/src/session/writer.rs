@@ -69,10 +69,10 @@ impl Writer {
     }
 
     /// Writes the report of a loss; false if the output has no room for it.
-    pub(super) fn offer_loss(&mut self, lost: Lost) -> bool {
+    pub(super) fn offer_loss(&mut self, lost: &Lost) -> bool {
         self.line.clear();
         self.sink.write(&Event::Lost(lost.clone()), &mut self.line);
-        self.output.offer_loss(&self.line, &lost)
+        self.output.offer_loss(&self.line, lost)
     }
 
     /// Writes an event that must not be missing, also where there is no room.
