@@ -3,7 +3,7 @@
 use std::{
     env,
     error::Error,
-    ffi::{OsStr, OsString},
+    ffi::OsStr,
     fmt,
     fs::File,
     io,
@@ -20,7 +20,7 @@ use rustix::{
 };
 use tokio::process::{Child, Command};
 
-use crate::{attach::maps::Lineage, escape::Escaped};
+use crate::{attach::maps::Lineage, escape::Escaped, observation::Order, user::User};
 
 /// The running command.
 #[derive(Debug)]
@@ -37,11 +37,16 @@ impl Observed {
     /// # Errors
     ///
     /// The command cannot be started: a [`NotStarted`].
-    pub fn start(words: &[OsString], lineage: &mut Lineage) -> Result<Self> {
-        let (program, arguments) = words.split_first().context("there is no command")?;
+    pub fn start(order: &Order, user: Option<&User>, lineage: &mut Lineage) -> Result<Self> {
+        let (program, arguments) = order.words.split_first().context("there is no command")?;
+        let mut command = Command::new(program);
+        command.args(arguments);
+        if let Some(user) = user {
+            user.run(&mut command);
+        }
         let this_thread = gettid().as_raw_nonzero().get().unsigned_abs();
         lineage.follow(this_thread)?;
-        let started = Command::new(program).args(arguments).spawn();
+        let started = command.spawn();
         lineage.unfollow(this_thread)?;
         let child = started.map_err(|error| NotStarted::new(program, error))?;
         Ok(Self { child })
@@ -57,6 +62,12 @@ impl Observed {
             .wait()
             .await
             .context("cannot wait for the command")
+    }
+
+    /// Whether it has not ended yet, as far as is known.
+    #[must_use]
+    pub fn runs(&self) -> bool {
+        self.child.id().is_some()
     }
 
     /// Passes a signal on. What the terminal sends to everyone in its foreground (`^C`, `^\`) has

@@ -125,11 +125,26 @@ impl Coverage {
         ]
     }
 
-    /// What is not seen, and why.
-    pub fn unseen(&self) -> impl Iterator<Item = (&'static str, &str)> {
+    /// The names of what is not seen.
+    pub fn unseen(&self) -> impl Iterator<Item = &'static str> {
         self.sentences()
             .into_iter()
-            .filter_map(|(name, sentence)| Some((name, sentence.strip_prefix(NOT_SEEN)?)))
+            .filter(|(_, sentence)| sentence.starts_with(NOT_SEEN))
+            .map(|(name, _)| name)
+    }
+}
+
+/// What is missing where this is not seen, in a few words.
+#[must_use]
+pub fn in_short(name: &str) -> &'static str {
+    match name {
+        "syscall" => "native calls",
+        "compat" => "32-bit calls",
+        "io_uring" => "connects by io_uring",
+        "unknown" => "attempts that no call explains",
+        "address" => "the kernel's own copy",
+        "interruption" => "an interrupted call ends as ERESTARTSYS",
+        _ => "why an attempt fails",
     }
 }
 

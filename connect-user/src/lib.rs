@@ -37,4 +37,5 @@ pub mod status;
 pub mod superseded;
 pub mod surroundings;
 pub mod totals;
+pub mod user;
 mod value;

@@ -18,11 +18,13 @@ pub enum Loss {
     OutputFull,
     /// The reader of the output went away.
     OutputClosed,
+    /// The output could not be written, as on a full disk.
+    OutputFailed,
 }
 
 impl Loss {
     /// Every reason.
-    pub const ALL: [Self; 13] = [
+    pub const ALL: [Self; 14] = [
         Self::Kernel(KernelLoss::RingFull),
         Self::Kernel(KernelLoss::InflightFull),
         Self::Kernel(KernelLoss::LineageFull),
@@ -36,6 +38,7 @@ impl Loss {
         Self::Malformed,
         Self::OutputFull,
         Self::OutputClosed,
+        Self::OutputFailed,
     ];
 
     /// Name of the reason in events, totals and metrics.
@@ -48,6 +51,7 @@ impl Loss {
             Self::Malformed => "malformed",
             Self::OutputFull => "output_full",
             Self::OutputClosed => "output_closed",
+            Self::OutputFailed => "output_failed",
         }
     }
 }

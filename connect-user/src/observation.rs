@@ -1,6 +1,6 @@
 //! One observation: whom to observe, what, by which means, where to, and for how long.
 //!
-//! What was typed becomes one of these in `cli.rs`; nothing else knows the command line.
+//! What was typed becomes one of these in `cli/`; nothing else knows the command line.
 
 use std::{ffi::OsString, path::PathBuf, time::Duration};
 
@@ -54,8 +54,19 @@ impl Observation {
 pub enum Whom {
     /// Every task of the host.
     Host,
-    /// A command, which is started for it, and its descendants: the command and its arguments.
-    Command(Vec<OsString>),
+    /// A command, which is started for it, and its descendants.
+    Command(Order),
+}
+
+/// A command to start and observe.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Order {
+    /// The command and its arguments.
+    pub words: Vec<OsString>,
+    /// The user who runs it, by name or number; `None` is the agent's own.
+    pub user: Option<String>,
+    /// Whether what it leaves behind is observed to its end.
+    pub follow: bool,
 }
 
 /// What is shown and counted; decided in the kernel, so what is filtered out costs least.
@@ -142,8 +153,10 @@ impl Capacity {
 pub struct Events {
     /// In which form.
     pub format: Format,
-    /// To which file; `None` is standard output.
-    pub file: Option<PathBuf>,
+    /// Where to.
+    pub to: Destination,
+    /// What happens where they cannot be written.
+    pub on_failure: OnFailure,
     /// Colour in the table.
     pub color: Color,
     /// Instead of events, who connected where how often, with what result, at the end.
@@ -159,6 +172,26 @@ impl Events {
     const fn settled_only(&self) -> bool {
         self.settled || self.summary
     }
+}
+
+/// Where events go.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Destination {
+    /// Standard output.
+    Stdout,
+    /// Standard error.
+    Stderr,
+    /// A file, to whose end they are appended.
+    File(PathBuf),
+}
+
+/// What happens where events cannot be written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum OnFailure {
+    /// The observation ends.
+    End,
+    /// They are counted as lost, and the next one is another try.
+    Lose,
 }
 
 /// In which form events are written.

@@ -261,7 +261,7 @@ fn mount_tracefs() -> Result<Tracefs, Requirement> {
         return Err(missing);
     }
     let tracefs = Tracefs::mount().map_err(|error| not_mounted(&error))?;
-    status::say(format_args!("note: mounted tracefs on {MOUNT_POINT}"));
+    status::note(format_args!("note: mounted tracefs on {MOUNT_POINT}"));
     Ok(tracefs)
 }
 

@@ -3,9 +3,38 @@
 //! A closed standard error is no reason to stop, so nothing here fails.
 
 use std::{
-    fmt::Display,
+    error::Error,
+    fmt::{self, Display, Formatter},
     io::{Write as _, stderr},
+    sync::atomic::{AtomicBool, Ordering::Relaxed},
 };
+
+/// Whether only errors and warnings are said.
+static IS_QUIET: AtomicBool = AtomicBool::new(false);
+
+/// What was typed cannot be meant, which shows only on this machine: exit status 2.
+#[derive(Debug)]
+pub struct WrongUsage(pub String);
+
+impl Display for WrongUsage {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl Error for WrongUsage {}
+
+/// From now on, [`note`] says nothing.
+pub fn be_quiet() {
+    IS_QUIET.store(true, Relaxed);
+}
+
+/// Writes one line about a course of things that is as it should be: that it is ready, a note, the totals.
+pub fn note(line: impl Display) {
+    if !IS_QUIET.load(Relaxed) {
+        say(line);
+    }
+}
 
 /// Writes one line, in one piece: others write to the same terminal.
 pub fn say(line: impl Display) {

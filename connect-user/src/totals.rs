@@ -68,6 +68,26 @@ impl ops::AddAssign for Tally {
     }
 }
 
+impl ops::Sub for Tally {
+    type Output = Self;
+
+    fn sub(self, other: Self) -> Self {
+        Self {
+            events: self.events - other.events,
+            failed: self.failed - other.failed,
+            in_progress: self.in_progress - other.in_progress,
+            unfollowed: self.unfollowed - other.unfollowed,
+            asked_again: self.asked_again - other.asked_again,
+            without_connection: self.without_connection - other.without_connection,
+            outcomes: self.outcomes - other.outcomes,
+            established: self.established - other.established,
+            outcomes_failed: self.outcomes_failed - other.outcomes_failed,
+            abandoned: self.abandoned - other.abandoned,
+            superseded: self.superseded - other.superseded,
+        }
+    }
+}
+
 /// What was delivered, and what was lost.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct Totals {

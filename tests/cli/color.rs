@@ -15,7 +15,12 @@ const ESCAPE: &str = "\x1b[";
 
 /// `run` of nothing: the titles are shown, dimmed where there is colour.
 fn titles(options: &[&str]) -> Command {
-    let mut command = agent(["run"]);
+    titles_in("-", options)
+}
+
+/// The same, in this file.
+fn titles_in(file: &str, options: &[&str]) -> Command {
+    let mut command = agent(["run", "-o", file]);
     command.args(options).args(["--", "true"]);
     command
 }
@@ -92,7 +97,7 @@ fn heeds_the_environment() {
 #[test]
 fn is_not_in_a_file() {
     let file = NamedTempFile::new().unwrap();
-    let mut command = titles(&["-o", file.path().to_str().unwrap()]);
+    let mut command = titles_in(file.path().to_str().unwrap(), &[]);
     let (near, far) = terminal(80);
     let screen = Stream::of(near);
     Agent::start_to(&mut command, far)

@@ -26,7 +26,7 @@ attempt(server.getsockname())
 
 #[test]
 fn outcomes_have_no_errno_without_btf() {
-    let mut command = agent(["run", "--output", "json", "--"]);
+    let mut command = agent(["run", "-o", "-", "--output", "json", "--"]);
     command.args(connecting(ATTEMPTS));
     without_btf(&mut command);
     let ended = end(&mut command);

@@ -8,7 +8,7 @@ use crate::{
 /// Once per errno and process, not once per failure.
 #[test]
 fn under_a_failure_is_said_once() {
-    let mut command = agent(["run", "--explain", "--"]);
+    let mut command = agent(["run", "-o", "-", "--explain", "--"]);
     command.args(connecting("tcp(1, 2); in_child(lambda: tcp(3))"));
     let ended = end(&mut command);
     ended.assert_code(0);

@@ -83,7 +83,7 @@ fn is_asked_for_by_the_environment_too() {
 /// Logs are lines on standard error, and never among the events.
 #[test]
 fn goes_to_standard_error() {
-    for ended in with_each([&["--log-level", "trace", "--output", "json"]]) {
+    for ended in with_each([&["--log-level", "trace", "--output", "json", "-o", "-"]]) {
         assert!(debugs(&ended));
         let mut lines = ended.stdout.lines();
         assert!(

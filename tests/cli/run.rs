@@ -115,7 +115,15 @@ fn says_safely_what_cannot_be_started() {
 /// Without one, the stream would begin and never end.
 #[test]
 fn ends_the_stream_of_a_command_that_cannot_be_started() {
-    let ended = run(["run", "--output", "json", "--", "no-such-command"]);
+    let ended = run([
+        "run",
+        "-o",
+        "-",
+        "--output",
+        "json",
+        "--",
+        "no-such-command",
+    ]);
     ended.assert_code(127);
     let notices = |name| ended.stdout.matches(name).count();
     assert_eq!(notices("start"), notices("stop"), "{}", ended.stdout);
@@ -212,7 +220,7 @@ fn changes_nothing_else() {
 fn shows_the_connects_of_the_command_and_its_children() {
     let script =
         format!("{THREE}; in_child(lambda: udp(11)); os.execvp(sys.argv[1], sys.argv[1:])");
-    let mut command = agent(["run", "--output", "json", "--"]);
+    let mut command = agent(["run", "-o", "-", "--output", "json", "--"]);
     command.args(connecting(&script)).args(connecting(THREE));
     let ended = end(&mut command);
     ended.assert_code(0);
@@ -239,7 +247,7 @@ fn shows_only_what_the_filters_let_through() {
         (&["--uid", "1"], &[]),
     ];
     let commands = cases.map(|(filter, _)| {
-        let mut command = agent(["run", "--output", "json"]);
+        let mut command = agent(["run", "-o", "-", "--output", "json"]);
         command.args(filter).arg("--").args(connecting(&script));
         command
     });
@@ -261,7 +269,7 @@ fn shows_only_what_the_filters_let_through() {
 #[test]
 fn waits_for_the_command_after_enough_connects() {
     let script = format!("{THREE}; wait_for_go(); {THREE}; sys.exit(3)");
-    let mut command = agent(["run", "--count", "1", "--output", "json", "--"]);
+    let mut command = agent(["run", "-o", "-", "--count", "1", "--output", "json", "--"]);
     command.args(connecting(&script));
     let mut running = Agent::start(command.stdin(Stdio::piped())).unwrap();
 
@@ -298,7 +306,7 @@ fn waits_for_the_command_after_its_time() {
 fn waits_for_the_command_when_nobody_reads_any_more() {
     let (reader, writer) = pipe().unwrap();
     let script = format!("wait_for_go(); {THREE}; say('made', 2); wait_for_go(); sys.exit(5)");
-    let mut command = agent(["run", "--"]);
+    let mut command = agent(["run", "-o", "-", "--"]);
     command.args(connecting(&script));
     let mut running = Agent::start_to(command.stdin(Stdio::piped()), writer).unwrap();
     let mut stdin = running.stdin().unwrap();

@@ -12,7 +12,7 @@ use crate::{
 
 #[test]
 fn of_a_command_counts_every_connect() {
-    let mut command = agent(["run", "--summary", "--"]);
+    let mut command = agent(["run", "-o", "-", "--summary", "--"]);
     command.args(connecting("udp(9, 9, 9); tcp(1, 1); sys.exit(7)"));
     let ended = end(&mut command);
     ended.assert_code(7);
@@ -64,10 +64,19 @@ fn of_many_connects_is_one_row() {
 
 #[test]
 fn of_nothing_is_there_too() {
-    let ended = run(["run", "--summary", "--", "true"]);
+    let ended = run(["run", "-o", "-", "--summary", "--", "true"]);
     ended.assert_code(0);
     assert_eq!(ended.stdout.lines().count(), 1, "the titles");
-    let ended = run(["run", "--summary", "--output", "json", "--", "true"]);
+    let ended = run([
+        "run",
+        "-o",
+        "-",
+        "--summary",
+        "--output",
+        "json",
+        "--",
+        "true",
+    ]);
     ended.assert_code(0);
     let page: Value = serde_json::from_str(&ended.stdout).unwrap();
     assert_eq!(page["rows"], Value::Array(Vec::new()));

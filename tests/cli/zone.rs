@@ -15,7 +15,7 @@ const DAY: i64 = 86_400;
 
 /// One connect in the table, by an agent whose `TZ` is this.
 fn observed(zone: &str, prepare: impl Fn(&mut Command)) -> Ended {
-    let mut command = agent(["run", "--"]);
+    let mut command = agent(["run", "-o", "-", "--"]);
     command.args(connecting("udp(9)")).env("TZ", zone);
     prepare(&mut command);
     let ended = end(&mut command);

@@ -103,12 +103,16 @@ fn told(options: &[&str]) -> Result<Sentences> {
             unseen.is_some() || sentence.starts_with("seen"),
             "{sentence}"
         );
-        if let Some(why) = unseen {
-            ensure!(
-                stderr.contains(&format!("{subject} ({why})")),
-                "standard error does not say: {subject}: {why}"
-            );
-        } else {
+        // In one short line, which sends the reader to `check` for the sentence.
+        let note = stderr
+            .lines()
+            .find(|line| line.starts_with("note: not seen: "));
+        let is_named = note.is_some_and(|note| note.contains(&format!("{subject} (")));
+        ensure!(
+            is_named == unseen.is_some(),
+            "{subject}: {sentence}\nstandard error says {note:?}"
+        );
+        if unseen.is_none() {
             let mut hooks = 0;
             for word in sentence.split([' ', ',', ';']) {
                 // category:tracepoint, or fentry:function

@@ -10,7 +10,7 @@ use connect_ebpf::code::Kind;
 use connect_observer::{
     attach::{attach, link::Links, maps::Lineage, survey::Survey},
     collect::Collector,
-    observation::{Color, Events, Format, Observation, Whom},
+    observation::{Color, Destination, Events, Format, Observation, OnFailure, Order, Whom},
     preflight,
 };
 use rustix::thread::gettid;
@@ -64,17 +64,22 @@ pub(crate) fn record(files: &[&'static str]) -> Vec<Records> {
 
 /// The titles that the workload printed, and the records of its connects.
 fn observe() -> (Vec<String>, Vec<Vec<u8>>) {
-    let workload = vec!["python3".into(), here("workload.py").into()];
+    let order = Order {
+        words: vec!["python3".into(), here("workload.py").into()],
+        user: None,
+        follow: false,
+    };
     let observation = Observation {
         events: Some(Events {
             format: Format::Json,
-            file: None,
+            to: Destination::Stdout,
+            on_failure: OnFailure::End,
             color: Color::Never,
             summary: false,
             explain: false,
             settled: false,
         }),
-        ..Observation::of(Whom::Command(workload))
+        ..Observation::of(Whom::Command(order))
     };
     let tracefs = preflight::require().unwrap();
     let attached = attach(&tracefs, &observation, &Survey::of(&tracefs), None).unwrap();

@@ -86,7 +86,10 @@ impl<'a> Observer<'a> {
                 process.arg("--output-file").arg(scratch.file(&file));
                 Stdio::null()
             }
-            Sink::Stdout(stdout) => stdout,
+            Sink::Stdout(stdout) => {
+                process.args(["--output-file", "-"]);
+                stdout
+            }
         };
         Ok(Self {
             agent: Agent::start_to(process.args(rest), stdout)?,

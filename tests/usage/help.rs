@@ -23,6 +23,7 @@ const OBSERVATION: &[&str] = &[
     "--output",
     "--output-file",
     "--pid",
+    "--quiet",
     "--ring-kib",
     "--series-ttl",
     "--settled",
@@ -35,6 +36,9 @@ const OBSERVATION: &[&str] = &[
 
 /// What only a stream of events for a person needs.
 const EVENTS_ONLY: &[&str] = &["--color", "--count", "--explain", "--settled", "--summary"];
+
+/// What only a command needs.
+const COMMAND_ONLY: &[&str] = &["--follow", "--user"];
 
 /// Runs, and returns what is said on standard output, and only there.
 #[track_caller]
@@ -61,10 +65,11 @@ fn of_every_subcommand_names_every_option() {
         .copied()
         .filter(|option| !EVENTS_ONLY.contains(option))
         .collect();
+    let run = [OBSERVATION, COMMAND_ONLY].concat();
     for (command, expected) in [
         (&["export"][..], &export[..]),
         (&["trace"], OBSERVATION),
-        (&["run"], OBSERVATION),
+        (&["run"], &run[..]),
         (&["check"], EVERYWHERE),
         (&["explain"], EVERYWHERE),
         (&[], &["--help", "--log-level", "--version"]),
@@ -117,6 +122,51 @@ fn tells_what_may_be_given() {
     ] {
         assert!(help.contains(text), "{text}: {help}");
     }
+}
+
+/// Whoever reads one page has read it all: no option is explained by another command's page.
+#[test]
+fn of_each_subcommand_stands_alone() {
+    for command in ["trace", "run", "export"] {
+        for option in ["--help", "-h"] {
+            let help = said(&[command, option]);
+            // As wide as the terminal is, so the words are looked at without their line breaks.
+            let words = help.split_whitespace().collect::<Vec<_>>().join(" ");
+            for other in ["trace", "run", "export"] {
+                if other == command {
+                    continue;
+                }
+                let mention = format!("`{other}`");
+                assert!(!words.contains(&mention), "{command}: {mention}: {words}");
+            }
+            for phrase in ["As for", "as for", "see above", "as above", "likewise"] {
+                assert!(!words.contains(phrase), "{command}: {phrase}: {words}");
+            }
+        }
+    }
+}
+
+/// What differs between them is said where it differs.
+#[test]
+fn says_where_events_go() {
+    let words = |command| {
+        let help = said(&[command, "--help"]);
+        help.split_whitespace().collect::<Vec<_>>().join(" ")
+    };
+    for (command, stream) in [
+        ("trace", "standard output"),
+        ("run", "standard error"),
+        ("export", "standard output"),
+    ] {
+        let said = format!("Append events to FILE instead of {stream}; - is standard output");
+        assert!(words(command).contains(&said), "{command}");
+        assert!(
+            words(command).contains("SIGHUP opens FILE again"),
+            "{command}"
+        );
+        assert!(words(command).contains("`ready`"), "{command}: --quiet");
+    }
+    assert!(words("export").contains("[default: 127.0.0.1:9788]"));
 }
 
 #[test]

@@ -75,6 +75,12 @@ const WRONG: &[(&[&str], &str)] = &[
     (&["trace", "--pid", "2147483648"], "2147483647"),
     (&["trace", "--pid", "self"], "'self'"),
     (&["trace", "--uid", "root"], "'root'"),
+    (&["trace", "--user", "nobody"], "'--user'"),
+    (&["trace", "--follow"], "'--follow'"),
+    (&["export", "--follow"], "'--follow'"),
+    (&["export", "-o", "events"], "--output <FORMAT>"),
+    (&["check", "--quiet"], "'--quiet'"),
+    (&["run", "--user", "no-such-user", "true"], "no such user"),
     (&["trace", "--uid", "4294967295"], "'--uid <UID>'"),
     (
         &["trace", "--output", "xml"],

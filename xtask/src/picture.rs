@@ -43,7 +43,8 @@ const MARGIN: f32 = 14.0;
 pub(crate) fn run() -> Result<()> {
     let agent = build::agent()?;
     let mut command = as_root(agent)?;
-    command.args(["run", "--color", "always", "--", "sh", "-c", WORKLOAD]);
+    command.args(["run", "-o", "-", "--color", "always", "--"]);
+    command.args(["sh", "-c", WORKLOAD]);
     let output = stdout_of(&mut command)?;
     ensure!(output.lines().count() > 5, "the run shows too little");
     let path = root().join("docs/run.svg");

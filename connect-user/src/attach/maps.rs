@@ -5,6 +5,7 @@ use std::{
     os::fd::{AsFd as _, OwnedFd},
 };
 
+use crate::host::process;
 use anyhow::{Context as _, Result, bail};
 use aya::{
     Ebpf,
@@ -127,10 +128,18 @@ impl Lineage {
             .context("cannot unfollow the command's parent")
     }
 
-    /// How many tasks are observed.
+    /// How many tasks are observed. One that is gone, and whose end no hook has seen, is forgotten.
     #[must_use]
-    pub fn tasks(&self) -> usize {
-        self.0.keys().flatten().count()
+    pub fn tasks(&mut self) -> usize {
+        let observed: Vec<_> = self.0.keys().flatten().collect();
+        let (here, gone): (Vec<_>, Vec<_>) = observed
+            .into_iter()
+            .partition(|&tid| process::is_there(tid));
+        for tid in gone {
+            // Its hook may have run meanwhile.
+            let _absent = self.0.remove(&tid);
+        }
+        here.len()
     }
 }
 

@@ -8,6 +8,7 @@ pub mod cgroup;
 pub mod kernel;
 pub mod layout;
 pub mod privilege;
+pub mod process;
 pub mod program;
 pub mod sysfs;
 pub mod time_namespace;

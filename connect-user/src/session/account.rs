@@ -68,6 +68,11 @@ impl Account {
             .collect()
     }
 
+    /// The report of a loss, which was counted before, has not reached the stream.
+    pub(super) fn report_again(&mut self, reason: &'static str, count: u64) {
+        *self.unreported.entry(reason).or_default() += count;
+    }
+
     /// The stream has reported the losses of this reason.
     pub(super) fn reported(&mut self, reason: &str) {
         self.unreported.remove(reason);

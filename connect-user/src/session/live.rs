@@ -8,13 +8,13 @@ use jiff::Timestamp;
 use crate::{
     attach::{self, Attached, KernelLog, link::Links, maps::Lineage, survey::Survey},
     collect::Collector,
-    coverage::Coverage,
-    host::tracefs::Tracefs,
+    coverage::{self, Coverage},
+    host::{privilege, process, tracefs::Tracefs},
     metrics::{Metrics, Sources, counters::Counters, health::LossCounts},
     observation::{Observation, Whom},
     preflight,
     serve::{Bound, Server},
-    status,
+    status::{self, WrongUsage},
 };
 
 /// Live hooks, and what serves them.
@@ -40,11 +40,31 @@ pub(super) struct Served {
 
 /// Makes sure that everything needed is there.
 pub(super) fn require(observation: &Observation) -> Result<Tracefs> {
+    if observation.whom == Whom::Host
+        && let Some(pid) = observation.filters.pid
+        && privilege::in_initial_pid_namespace().unwrap_or(false)
+    {
+        require_process(pid)?;
+    }
     let tracefs = preflight::require()?;
     if observation.whom != Whom::Host || observation.filters.pid.is_some() {
         preflight::require_initial_pid_namespace()?;
     }
     Ok(tracefs)
+}
+
+/// Makes sure that there is a process with this id, or nothing would ever be seen.
+fn require_process(pid: u32) -> Result<()> {
+    let wrong = match process::of_thread(pid) {
+        _ if !process::is_there(pid) => format!(
+            "--pid {pid}: there is no such process; give the id of one that runs, as ps shows it"
+        ),
+        Some(process) if process != pid => format!(
+            "--pid {pid}: this is a thread of process {process}; give --pid {process} to observe all of it"
+        ),
+        _ => return Ok(()),
+    };
+    Err(WrongUsage(wrong).into())
 }
 
 /// Listens for whoever asks for metrics, if they are to be served.
@@ -112,15 +132,18 @@ impl Live {
         })
     }
 
-    /// Says on standard error what is not seen.
+    /// Says on standard error what is not seen, in one line.
     pub(super) fn note_unseen(&self) {
         let unseen: Vec<_> = self
             .coverage
             .unseen()
-            .map(|(what, why)| format!("{what} ({why})"))
+            .map(|name| format!("{name} ({})", coverage::in_short(name)))
             .collect();
         if !unseen.is_empty() {
-            status::say(format_args!("note: not seen: {}", unseen.join(", ")));
+            status::note(format_args!(
+                "note: not seen: {}; `connect-observer check` says why",
+                unseen.join(", ")
+            ));
         }
     }
 }

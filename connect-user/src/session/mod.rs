@@ -5,6 +5,8 @@
 
 mod account;
 mod live;
+mod outage;
+mod scope;
 mod signals;
 mod stream;
 mod writer;
@@ -21,16 +23,17 @@ use self::{
     account::Account,
     live::{Live, Served, listen, require},
     signals::{Signals, at, deadline},
-    stream::{PATIENCE, Stop, Stream},
+    stream::{PATIENCE, Stop, Stream, Waiting},
 };
 use crate::{
     command::{self, Observed},
     event::Notice,
     notify::Notifier,
-    observation::{Events, Observation, Whom},
+    observation::{Destination, Events, Observation, Whom},
     output::Output,
     status,
     totals::{Scope, Tally},
+    user::User,
 };
 
 /// How often, without events, losses are looked for, and systemd hears that we live.
@@ -58,19 +61,31 @@ pub fn observe(observation: &Observation) -> Result<ExitCode> {
 
 /// Writes events, and serves metrics if they are asked for.
 async fn show(observation: &Observation, events: &Events) -> Result<ExitCode> {
+    let order = match &observation.whom {
+        Whom::Host => None,
+        Whom::Command(order) => Some(order),
+    };
+    let user = order.and_then(|order| order.user.as_deref());
+    let user = user.map(User::find).transpose()?;
     let tracefs = require(observation)?;
     // Before signals are taken over: opening a FIFO waits for its reader.
-    let output = Output::open(events.file.as_deref())?;
+    let output = Output::open(&events.to, events.on_failure)?;
     let bound = listen(observation)?;
-    let mut signals = Signals::listen()?;
+    let reopens = matches!(events.to, Destination::File(_));
+    // A command inherits that it is ignored, so for one it stays as it is.
+    let mut signals = Signals::listen(reopens && order.is_none())?;
     let live = Live::begin(&tracefs, observation, bound)?;
     if let Some(served) = &live.served {
         let url = served.server.url();
-        status::say(format_args!("note: metrics on {url}"));
+        status::note(format_args!("note: metrics on {url}"));
     }
     live.note_unseen();
-    if observation.whom == Whom::Host {
-        status::say("ready: observing every connect of this host; end with ^C");
+    let ready = || {
+        let (scope, end) = (scope::of(observation), scope::end(observation));
+        status::note(format_args!("ready: observing {scope}; {end}"));
+    };
+    if order.is_none() {
+        ready();
     }
     let Live {
         links,
@@ -87,32 +102,36 @@ async fn show(observation: &Observation, events: &Events) -> Result<ExitCode> {
         timestamp: since,
         coverage,
     };
+    let started = order.map(|order| {
+        let started = Observed::start(order, user.as_ref(), &mut lineage);
+        if started.is_ok() {
+            ready();
+        }
+        started
+    });
     let mut stream = Stream::begin(observation, events, output, collector, start, losses)?;
-    let mut command = match &observation.whom {
-        Whom::Host => None,
-        Whom::Command(words) => match Observed::start(words, &mut lineage) {
-            Ok(command) => Some(command),
-            Err(error) => {
-                drop(links);
-                stream.end()?;
-                stream.deliver(&mut signals, None, Some(PATIENCE)).await?;
-                return Err(error);
-            }
-        },
+    let mut command = match started.transpose() {
+        Ok(command) => command,
+        Err(error) => {
+            drop(links);
+            stream.end()?;
+            stream.deliver(&mut signals, None, Some(PATIENCE)).await?;
+            return Err(error);
+        }
     };
 
-    let stop = stream
-        .run(
-            &mut log,
-            &mut signals,
-            command.as_mut(),
-            observation.until.duration,
-        )
-        .await?;
+    let waiting = Waiting {
+        signals: &mut signals,
+        command: command.as_mut(),
+        lineage: &mut lineage,
+        follow: order.is_some_and(|order| order.follow),
+        duration: observation.until.duration,
+    };
+    let stop = stream.run(&mut log, waiting).await?;
     if let Stop::Command(_) = stop {
         let left = lineage.tasks();
         if left > 0 {
-            status::say(format_args!(
+            status::note(format_args!(
                 "note: the command has ended; {left} tasks that it left behind are observed no more"
             ));
         }
@@ -152,7 +171,7 @@ async fn wait(command: &mut Observed, signals: &mut Signals) -> Result<ExitStatu
 async fn count(observation: &Observation) -> Result<ExitCode> {
     let tracefs = require(observation)?;
     let bound = listen(observation)?;
-    let mut signals = Signals::listen()?;
+    let mut signals = Signals::listen(false)?;
     let live = Live::begin(&tracefs, observation, bound)?;
     let mut notifier = Notifier::from_env();
     live.note_unseen();
@@ -165,9 +184,11 @@ async fn count(observation: &Observation) -> Result<ExitCode> {
         ..
     } = live;
     let Served { server, counters } = served.context("neither events nor metrics are asked for")?;
-    status::say(format_args!(
-        "ready: metrics of every connect of this host on {}; end with ^C",
-        server.url()
+    status::note(format_args!(
+        "ready: metrics of {} on {}; {}",
+        scope::of(observation),
+        server.url(),
+        scope::end(observation)
     ));
     notifier.ready();
 
@@ -192,7 +213,7 @@ async fn count(observation: &Observation) -> Result<ExitCode> {
     account.ask(&mut collector)?;
     account.unsettled(collector.unsettled().count());
     let sums = counters.sums()?;
-    status::say(account.totals(Tally {
+    status::note(account.totals(Tally {
         events: sums.returned,
         failed: sums.failed,
         in_progress: sums.in_progress,

@@ -14,18 +14,19 @@ pub(super) struct Signals {
     interrupt: unix::Signal,
     terminate: unix::Signal,
     quit: unix::Signal,
-    /// None where it is ignored, as under nohup(1).
+    /// None where it is ignored, as under nohup(1), and nothing is to be done at it.
     hangup: Option<unix::Signal>,
 }
 
 impl Signals {
-    pub(super) fn listen() -> Result<Self> {
+    /// Listens for them; for SIGHUP also where whoever started us ignores it, if it has a meaning of its own.
+    pub(super) fn listen(hangup_has_meaning: bool) -> Result<Self> {
         let listen = |kind| signal(kind).context("cannot listen for signals");
         Ok(Self {
             interrupt: listen(SignalKind::interrupt())?,
             terminate: listen(SignalKind::terminate())?,
             quit: listen(SignalKind::quit())?,
-            hangup: if is_ignored(Signal::HUP) {
+            hangup: if is_ignored(Signal::HUP) && !hangup_has_meaning {
                 None
             } else {
                 Some(listen(SignalKind::hangup())?)

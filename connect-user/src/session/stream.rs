@@ -5,15 +5,17 @@ use std::{process::ExitStatus, time::Duration};
 use anyhow::{Result, anyhow};
 use connect_ebpf::code::Via;
 use jiff::Timestamp;
+use rustix::process::Signal;
 use tokio::time::{Instant, MissedTickBehavior, interval};
 
 use super::{
     account::Account,
+    outage::Outage,
     signals::{Signals, at, deadline},
     writer::Writer,
 };
 use crate::{
-    attach::KernelLog,
+    attach::{KernelLog, maps::Lineage},
     clock::Clock,
     collect::Collector,
     command::Observed,
@@ -22,11 +24,11 @@ use crate::{
     loss::Loss,
     metrics::health::LossCounts,
     notify::Notifier,
-    observation::{Events, Observation},
-    output::{End, Output},
+    observation::{Events, Observation, OnFailure},
+    output::{End, Output, Undelivered},
     status,
     superseded::Rivals,
-    totals::Scope,
+    totals::{Scope, Tally},
 };
 
 /// How often the ring buffer is drained. The kernel object wakes us earlier when it fills.
@@ -46,7 +48,7 @@ pub(super) enum Stop {
     Signal,
     /// `--duration`, `--count`, or the reader went away.
     Done,
-    /// The command has ended.
+    /// The command has ended, and where it is followed, all that it has started.
     Command(ExitStatus),
 }
 
@@ -66,6 +68,21 @@ pub(super) struct Stream {
     settled_only: bool,
     /// Whether only failures were asked for.
     failed_only: bool,
+    on_failure: OnFailure,
+    outage: Outage,
+    /// Connects and outcomes that the output has taken, and that are counted as lost.
+    undelivered: Tally,
+}
+
+/// What an observation waits for, besides records.
+pub(super) struct Waiting<'a> {
+    pub(super) signals: &'a mut Signals,
+    /// The command, if there is one.
+    pub(super) command: Option<&'a mut Observed>,
+    pub(super) lineage: &'a mut Lineage,
+    /// Whether what the command leaves behind is observed to its end.
+    pub(super) follow: bool,
+    pub(super) duration: Option<Duration>,
 }
 
 impl Stream {
@@ -99,6 +116,9 @@ impl Stream {
             wanted: observation.until.count,
             settled_only: observation.settled_only(),
             failed_only,
+            on_failure: events.on_failure,
+            outage: Outage::default(),
+            undelivered: Tally::default(),
         };
         stream.writer.insist(&Event::Notice(start));
         stream.writer.output().flush();
@@ -107,14 +127,17 @@ impl Stream {
     }
 
     /// Drains until there is a reason to stop.
-    pub(super) async fn run(
-        &mut self,
-        log: &mut KernelLog,
-        signals: &mut Signals,
-        mut command: Option<&mut Observed>,
-        duration: Option<Duration>,
-    ) -> Result<Stop> {
+    pub(super) async fn run(&mut self, log: &mut KernelLog, waiting: Waiting<'_>) -> Result<Stop> {
+        let Waiting {
+            signals,
+            mut command,
+            lineage,
+            follow,
+            duration,
+        } = waiting;
         let deadline = deadline(duration);
+        // How the command ended, while what it left behind is observed.
+        let mut followed = None;
         let mut tick = interval(DRAIN_EVERY);
         tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut accounted = Instant::now();
@@ -122,11 +145,26 @@ impl Stream {
         loop {
             tokio::select! {
                 biased;
-                signal = signals.next() => match command.as_deref() {
-                    Some(command) => command.pass_on(signal),
-                    None => return Ok(Stop::Signal),
-                },
-                ended = ended(command.as_deref_mut()) => return ended.map(Stop::Command),
+                signal = signals.next() => {
+                    let reopens = signal == Signal::HUP && self.reopen();
+                    match command.as_deref() {
+                        Some(command) if command.runs() => command.pass_on(signal),
+                        _ if reopens => {}
+                        _ => return Ok(Stop::Signal),
+                    }
+                }
+                ended = ended(command.as_deref_mut()), if followed.is_none() => {
+                    let ended = ended?;
+                    let left = if follow { lineage.tasks() } else { 0 };
+                    if left == 0 {
+                        return Ok(Stop::Command(ended));
+                    }
+                    followed = Some(ended);
+                    status::note(format_args!(
+                        "note: the command has ended; tasks that it left behind are observed until they end, \
+                         or ^C: {left}"
+                    ));
+                }
                 () = at(deadline) => return Ok(Stop::Done),
                 () = std::future::ready(()), if more => {}
                 () = self.collector.woken() => {}
@@ -139,8 +177,13 @@ impl Stream {
                 self.report_losses(more)?;
                 self.account.publish();
                 self.notifier.alive();
-                if self.writer.output().reader_is_gone() {
+                if self.on_failure == OnFailure::End && self.writer.output().reader_is_gone() {
                     return Ok(Stop::Done);
+                }
+                if let Some(ended) = followed
+                    && lineage.tasks() == 0
+                {
+                    return Ok(Stop::Command(ended));
                 }
             }
             self.writer.output().flush();
@@ -148,6 +191,20 @@ impl Stream {
                 return Ok(Stop::Done);
             }
         }
+    }
+
+    /// Goes on in the file that has the output's name now; false if the output is no file.
+    fn reopen(&mut self) -> bool {
+        if self.writer.output().path().is_none() {
+            return false;
+        }
+        if let Err(error) = self.writer.reopen() {
+            let name = self.writer.output().name();
+            status::say(format_args!(
+                "error: cannot reopen {name}: {error:#}; events go on into the file that was open"
+            ));
+        }
+        true
     }
 
     /// The end has begun.
@@ -161,10 +218,11 @@ impl Stream {
         while self.drain(BATCH) {}
         self.count_unsettled();
         self.account.ask(&mut self.collector)?;
+        self.count_undelivered();
         for lost in self.account.unreported() {
             self.writer.insist(&Event::Lost(lost));
         }
-        let totals = self.account.totals(self.writer.taken());
+        let totals = self.account.totals(self.writer.taken() - self.undelivered);
         let timestamp = Timestamp::now();
         self.writer.end(&totals, timestamp);
         self.writer
@@ -197,15 +255,19 @@ impl Stream {
             }
         }
         let (end, delivered) = output.result();
+        let name = output.name();
+        self.count_undelivered();
         let loss = match end {
             Some(End::Closed) => Loss::OutputClosed,
-            Some(End::Written | End::Failed(_)) | None => Loss::OutputFull,
+            Some(End::Failed(_)) => Loss::OutputFailed,
+            Some(End::Written) | None => Loss::OutputFull,
         };
-        self.account.lose(loss, taken.all() - delivered.all());
-        status::say(self.account.totals(delivered));
+        let known = delivered.all() + self.undelivered.all();
+        self.account.lose(loss, taken.all().saturating_sub(known));
+        status::note(self.account.totals(delivered));
         match end {
             Some(End::Failed(error)) => {
-                Err(anyhow!(error).context(format!("cannot write to {}", output.name())))
+                Err(anyhow!(error).context(format!("cannot write to {name}")))
             }
             Some(End::Written | End::Closed) | None => Ok(()),
         }
@@ -248,6 +310,9 @@ impl Stream {
     /// still in the ring buffer has happened before, and so comes before, if it is not too much.
     fn report_losses(&mut self, more: bool) -> Result<()> {
         self.account.ask(&mut self.collector)?;
+        self.count_undelivered();
+        let output = self.writer.output();
+        self.outage.look(output.trouble(), || output.name());
         if more && self.waited < WAIT_MAX {
             self.waited += 1;
             return Ok(());
@@ -255,12 +320,24 @@ impl Stream {
         self.waited = 0;
         for lost in self.account.unreported() {
             let reason = lost.reason;
-            if !self.writer.offer(&Event::Lost(lost)) {
+            if !self.writer.offer_loss(&lost) {
                 break;
             }
             self.account.reported(reason);
         }
         Ok(())
+    }
+
+    /// Counts what the output had taken and could not write.
+    fn count_undelivered(&mut self) {
+        let Undelivered { lost, unreported } = self.writer.output().undelivered();
+        for (loss, count) in lost {
+            self.undelivered += count;
+            self.account.lose(loss, count.all());
+        }
+        for (reason, count) in unreported {
+            self.account.report_again(reason, count);
+        }
     }
 
     /// Attempts that nobody has settled are counted, and shown now where they have not been yet.

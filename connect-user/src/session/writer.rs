@@ -1,16 +1,13 @@
 //! Events to lines to the output, and how many of them the output has taken.
 
-use std::{
-    env,
-    io::{IsTerminal as _, stdout},
-};
+use std::env;
 
+use anyhow::Result;
 use jiff::Timestamp;
-use rustix::termios::tcgetwinsize;
 
 use crate::{
     clock,
-    event::Event,
+    event::{Event, Lost},
     observation::{Color, Events, Format},
     output::Output,
     sink::{Sink, Style, Summary, Table},
@@ -31,14 +28,32 @@ impl Writer {
     /// Writes what comes before the first event.
     pub(super) fn begin(events: &Events, output: Output) -> Self {
         let mut writer = Self {
-            sink: sink(events),
+            sink: sink(events, &output),
             output,
             taken: Tally::default(),
             line: Vec::new(),
         };
-        writer.sink.begin(&mut writer.line);
-        writer.output.insist(&writer.line);
+        writer.titles();
         writer
+    }
+
+    /// Goes on in the file that has the output's name now, which may be new.
+    ///
+    /// # Errors
+    ///
+    /// It cannot be opened; then the one that is open goes on.
+    pub(super) fn reopen(&mut self) -> Result<()> {
+        self.output.reopen()?;
+        self.titles();
+        self.output.flush();
+        Ok(())
+    }
+
+    /// Writes what comes before the first event in a file.
+    fn titles(&mut self) {
+        self.line.clear();
+        self.sink.begin(&mut self.line);
+        self.output.insist(&self.line);
     }
 
     /// Writes an event; false if the output has no room for it.
@@ -53,6 +68,13 @@ impl Writer {
             self.sink.take_back();
         }
         taken
+    }
+
+    /// Writes the report of a loss; false if the output has no room for it.
+    pub(super) fn offer_loss(&mut self, lost: &Lost) -> bool {
+        self.line.clear();
+        self.sink.write(&Event::Lost(lost.clone()), &mut self.line);
+        self.output.offer_loss(&self.line, lost)
     }
 
     /// Writes an event that must not be missing, also where there is no room.
@@ -80,24 +102,19 @@ impl Writer {
     }
 }
 
-fn sink(events: &Events) -> Sink {
+fn sink(events: &Events, output: &Output) -> Sink {
     match (events.format, events.summary) {
         (Format::Json, false) => Sink::Json,
         (Format::Json, true) => Sink::JsonSummary(Summary::default()),
-        (Format::Table, false) => Sink::Table(table(events)),
-        (Format::Table, true) => Sink::TableSummary(table(events), Summary::default()),
+        (Format::Table, false) => Sink::Table(table(events, output)),
+        (Format::Table, true) => Sink::TableSummary(table(events, output), Summary::default()),
     }
 }
 
-fn table(events: &Events) -> Table {
-    let terminal = events.file.is_none() && stdout().is_terminal();
+fn table(events: &Events, output: &Output) -> Table {
     Table::new(Style {
-        color: color(events.color, terminal),
-        width: terminal
-            .then(|| tcgetwinsize(stdout()).ok())
-            .flatten()
-            .map(|size| size.ws_col)
-            .filter(|&columns| columns > 0),
+        color: color(events.color, output.is_terminal()),
+        width: output.columns(),
         time_zone: clock::time_zone(),
         explain: events.explain,
     })

@@ -1,25 +1,24 @@
 //! What can be typed, and what it means: an [`Observation`] for each command that observes.
+//!
+//! [`Observation`]: crate::observation::Observation
 
 #![expect(
     clippy::doc_markdown,
     reason = "the text is shown by --help as it stands"
 )]
 
+mod meaning;
+mod values;
+
 use std::{ffi::OsString, path::PathBuf, time::Duration};
 
-use clap::{
-    Args, CommandFactory as _, Parser, Subcommand, ValueEnum, builder::PossibleValue,
-    error::ErrorKind,
-};
+use clap::{Args, CommandFactory as _, Parser, Subcommand, error::ErrorKind};
 use connect_ebpf::{attempt::ATTEMPTS_ENTRIES, settings};
 
 use crate::{
-    observation::{self, Color, Events, Format, Hooks, Label, Observation, Until, Whom},
+    observation::{Color, Format, Hooks, Label},
     value,
 };
-
-/// Where `export` listens by default.
-const EXPORT_ADDRESS: &str = "127.0.0.1:9788";
 
 /// Shows every connect(2) a Linux host makes, why it failed, and what became of it.
 #[derive(Debug, Parser)]
@@ -67,12 +66,22 @@ impl Cli {
         }
         cli
     }
+
+    /// Whether standard error is to be left to errors.
+    #[must_use]
+    pub const fn is_quiet(&self) -> bool {
+        match &self.command {
+            Command::Trace(options) | Command::Run(Run { options, .. }) => options.quiet,
+            Command::Export(export) => export.quiet,
+            Command::Explain { .. } | Command::Check => false,
+        }
+    }
 }
 
 /// The subcommands.
 #[derive(Debug, Subcommand)]
 pub enum Command {
-    /// Show the connects of the whole host.
+    /// Show the connects of the whole host, until ^C.
     Trace(Options),
     /// Start COMMAND and show the connects of it and its descendants, until it ends.
     Run(Run),
@@ -93,6 +102,10 @@ pub enum Command {
 /// `run`: the options of `trace`, and a command.
 #[derive(Debug, Args)]
 #[command(
+    mut_arg("output_file", |option| option.help(RUN_FILE)),
+    mut_arg("quiet", |option| option.help(RUN_QUIET)),
+    mut_arg("duration", |option| option.help(RUN_DURATION)),
+    mut_arg("count", |option| option.help(RUN_COUNT)),
     override_usage = "connect-observer run [OPTIONS] [--] <COMMAND> [ARG]...",
     after_help = "The first word that is neither an option nor the value of one is the command; whatever \
                   follows belongs to it. -- in front of it says so for a command that begins with a dash.\n\n\
@@ -101,7 +114,15 @@ pub enum Command {
                   2 for wrong usage."
 )]
 pub struct Run {
-    /// As for `trace`.
+    /// Start COMMAND as this user, a name or a number of the user database: with that user's groups, without
+    /// root's capabilities, and with HOME, SHELL, USER and LOGNAME set accordingly.
+    #[arg(long, value_name = "NAME")]
+    pub user: Option<String>,
+    /// When COMMAND ends, go on until everything that it has started has ended as well, daemons included; ^C
+    /// ends it earlier. The exit status is COMMAND's.
+    #[arg(long)]
+    pub follow: bool,
+    /// How to observe, and how to show it.
     #[command(flatten)]
     pub options: Options,
     /// The command to observe, with its arguments; `run` exits with its status.
@@ -109,15 +130,40 @@ pub struct Run {
     pub command: Vec<OsString>,
 }
 
+/// What `run --help` says of `-o`: standard output belongs to the command.
+const RUN_FILE: &str = "Append events to FILE instead of standard error; - is standard output, which COMMAND has \
+                        too. A new file is readable by its owner only. SIGHUP opens FILE again, for rotation, and \
+                        is passed on to COMMAND like other signals";
+
+/// What `run --help` says of `--duration`: the command is not ended.
+const RUN_DURATION: &str = "Stop observing after this time: 500ms, 10s, 1m, 1h30m; a plain number is seconds. COMMAND \
+                            goes on, and is waited for";
+
+/// What `run --help` says of `--count`.
+const RUN_COUNT: &str =
+    "Stop observing after this many connects. COMMAND goes on, and is waited for";
+
+/// What `run --help` says of `--quiet`: events go to standard error, too.
+const RUN_QUIET: &str = "Write nothing but events, errors and warnings to standard error: no notes, no totals, and \
+                         not the line that begins with `ready`. The notices within JSON stay";
+
 /// `export`: what to count, where to serve it, and whether to write events as well.
 #[derive(Debug, Args)]
+#[command(mut_arg("listen", |option| option.help(EXPORT_LISTEN)))]
 pub struct Export {
-    /// Write events to standard output as well; without this, the kernel makes no records at all.
+    /// Write events as well as metrics, to standard output or the FILE of -o; without this, the kernel makes no
+    /// records at all.
     #[arg(long, value_enum, value_name = "FORMAT")]
     pub output: Option<Format>,
-    /// Write events to this file instead of standard output.
+    /// Append events to FILE instead of standard output; - is standard output. A new file is readable by its
+    /// owner only. SIGHUP opens FILE again, for rotation. What cannot be written, as on a full disk, is counted
+    /// as lost, and metrics are served on.
     #[arg(short = 'o', long, value_name = "FILE", requires = "output")]
     pub output_file: Option<PathBuf>,
+    /// Write nothing but errors and warnings to standard error: no notes, no totals, and not the line that
+    /// begins with `ready`. The notices within JSON stay.
+    #[arg(short, long)]
+    pub quiet: bool,
     /// Stop after this time: 500ms, 10s, 1m, 1h30m; a plain number is seconds.
     #[arg(long, value_parser = value::duration, value_name = "TIME")]
     pub duration: Option<Duration>,
@@ -135,15 +181,18 @@ pub struct Export {
     pub capacity: Capacity,
 }
 
+/// What `export --help` says of `--listen`.
+const EXPORT_LISTEN: &str = "Serve on this address, or with :PORT alone on every address of this host [default: \
+                             127.0.0.1:9788]";
+
 /// How metrics are served.
 #[derive(Clone, Debug, Args)]
 #[command(next_help_heading = "Metrics")]
 pub struct Serving {
-    /// Serve Prometheus metrics on this address, or with :PORT alone on every address of this host;
-    /// `export` does so by default, on 127.0.0.1:9788.
+    /// Serve Prometheus metrics meanwhile, on this address, or with :PORT alone on every address of this host.
     #[arg(long, value_parser = value::listen, value_name = "ADDR:PORT")]
     pub listen: Option<String>,
-    /// Also count connects by this; may be given several times, or with commas.
+    /// Also count connects by this, in the metrics that are served; may be given several times, or with commas.
     #[arg(
         long = "label",
         value_enum,
@@ -151,23 +200,32 @@ pub struct Serving {
         value_name = "LABEL"
     )]
     pub labels: Vec<Label>,
-    /// How many combinations of labels are told apart; what comes beyond goes into one series.
+    /// How many combinations of the labels of --label are told apart; what comes beyond goes into one series.
     #[arg(long, value_parser = clap::value_parser!(u32).range(1..=100_000), default_value_t = 1000, value_name = "N")]
     pub max_series: u32,
-    /// Forget a combination of labels that was not counted for this time, written as 10s or 1h30m.
+    /// Forget a combination of the labels of --label that was not counted for this time, written as 10s or 1h30m.
     #[arg(long, value_parser = value::duration, default_value = "1h", value_name = "TIME")]
     pub series_ttl: Duration,
 }
 
 /// What to observe, for how long, and how to show it.
 #[derive(Debug, Args)]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "each is an option of its own"
+)]
 pub struct Options {
     /// How to write events.
     #[arg(long, value_enum, default_value_t = Format::Table, value_name = "FORMAT")]
     pub output: Format,
-    /// Write events to this file instead of standard output.
+    /// Append events to FILE instead of standard output; - is standard output. A new file is readable by its
+    /// owner only. SIGHUP opens FILE again, for rotation.
     #[arg(short = 'o', long, value_name = "FILE")]
     pub output_file: Option<PathBuf>,
+    /// Write nothing but errors and warnings to standard error: no notes, no totals, and not the line that
+    /// begins with `ready`. The notices within JSON stay.
+    #[arg(short, long)]
+    pub quiet: bool,
     /// Colour in the table; `auto` is on a terminal only, unless NO_COLOR is set.
     #[arg(long, value_enum, default_value_t = Color::Auto, value_name = "WHEN")]
     pub color: Color,
@@ -257,149 +315,6 @@ pub struct Capacity {
     #[arg(long, value_parser = clap::value_parser!(u32).range(1..=1 << 22), default_value_t = ATTEMPTS_ENTRIES, value_name = "N")]
     pub attempts: u32,
 }
-
-impl From<Options> for Observation {
-    fn from(options: Options) -> Self {
-        Self {
-            whom: Whom::Host,
-            filters: options.filters.into(),
-            means: options.means.into(),
-            capacity: options.capacity.into(),
-            events: Some(Events {
-                format: options.output,
-                file: options.output_file,
-                color: options.color,
-                summary: options.summary,
-                explain: options.explain,
-                settled: options.settled,
-            }),
-            serving: options.serving.served(None),
-            until: Until {
-                duration: options.duration,
-                count: options.count,
-            },
-        }
-    }
-}
-
-impl From<Run> for Observation {
-    fn from(run: Run) -> Self {
-        Self {
-            whom: Whom::Command(run.command),
-            ..run.options.into()
-        }
-    }
-}
-
-impl From<Export> for Observation {
-    fn from(export: Export) -> Self {
-        Self {
-            whom: Whom::Host,
-            filters: export.filters.into(),
-            means: export.means.into(),
-            capacity: export.capacity.into(),
-            events: export.output.map(|format| Events {
-                format,
-                file: export.output_file,
-                color: Color::Auto,
-                summary: false,
-                explain: false,
-                settled: false,
-            }),
-            serving: export.serving.served(Some(EXPORT_ADDRESS)),
-            until: Until {
-                duration: export.duration,
-                count: None,
-            },
-        }
-    }
-}
-
-impl From<Means> for observation::Means {
-    fn from(means: Means) -> Self {
-        Self {
-            hooks: means.hooks,
-            sockets: !means.skip_socket,
-            io_uring: !means.skip_io_uring,
-            compat: means.compat,
-        }
-    }
-}
-
-impl From<Filters> for observation::Filters {
-    fn from(filters: Filters) -> Self {
-        Self {
-            pid: filters.pid,
-            uid: filters.uid,
-            family: filters.family,
-            failed: filters.failed,
-        }
-    }
-}
-
-impl From<Capacity> for observation::Capacity {
-    fn from(capacity: Capacity) -> Self {
-        Self {
-            ring_bytes: capacity.ring_kib << 10,
-            threads: capacity.threads,
-            attempts: capacity.attempts,
-        }
-    }
-}
-
-impl Serving {
-    /// What is served: nothing, unless an address was typed or there is one by default.
-    fn served(self, address: Option<&str>) -> Option<observation::Serving> {
-        let listen = self.listen.or_else(|| address.map(str::to_owned))?;
-        Some(observation::Serving {
-            listen,
-            labels: self.labels,
-            max_series: self.max_series,
-            series_ttl: self.series_ttl,
-        })
-    }
-}
-
-/// Says how the variants of a type of [`observation`] are typed, and what `--help` says of each.
-macro_rules! typed {
-    ($type:ident { $($variant:ident = $name:literal, $help:literal;)* }) => {
-        impl ValueEnum for $type {
-            fn value_variants<'a>() -> &'a [Self] {
-                &[$(Self::$variant),*]
-            }
-
-            fn to_possible_value(&self) -> Option<PossibleValue> {
-                Some(match self {
-                    $(Self::$variant => PossibleValue::new($name).help($help),)*
-                })
-            }
-        }
-    };
-}
-
-typed!(Label {
-    Process = "process", "Name of the task that connects";
-    Cgroup = "cgroup", "Its cgroup v2 id";
-    PeerPort = "peer-port", "Port of the address passed";
-    PeerAddress = "peer-address", "The address passed, without its port; of a unix socket, its path";
-});
-
-typed!(Format {
-    Table = "table", "Aligned columns for a person";
-    Json = "json", "One JSON object per line";
-});
-
-typed!(Color {
-    Auto = "auto", "On a terminal, unless NO_COLOR is set or TERM is dumb";
-    Always = "always", "Always";
-    Never = "never", "Never";
-});
-
-typed!(Hooks {
-    Auto = "auto", "The system call tracepoints, and the kernel's functions for what those do not show";
-    Tracepoint = "tracepoint", "The system call tracepoints: no 32-bit calls without --compat, and the address as the caller's memory has it";
-    Function = "function", "The kernel's functions (fentry, fexit): other system calls stay as fast as they are";
-});
 
 #[cfg(test)]
 mod tests {
