@@ -32,7 +32,7 @@ const BUDGET: Budget = Budget {
         (&["export", "--listen", "127.0.0.1:0"], EXPORT),
     ],
 };
-const TRACE: u64 = 25_400;
+const TRACE: u64 = 25_690;
 const EXPORT: u64 = 36_230;
 
 fn within_budget(_: &Case) -> Result<()> {

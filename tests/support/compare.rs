@@ -21,7 +21,7 @@ const TOLD: usize = 20;
 /// up in between.
 const CLOCK_TOLERANCE_NS: i64 = 20_000_000;
 /// Keys that are checked by rule, as no application knows their value.
-const BY_RULE: [&str; 12] = [
+const BY_RULE: [&str; 13] = [
     "id",
     "timestamp",
     "duration_ns",
@@ -31,6 +31,7 @@ const BY_RULE: [&str; 12] = [
     "unsettled",
     "handshake_ns",
     "network.transport",
+    "socket.type",
     "network.local.address",
     "network.local.port",
     "destination.address",
