@@ -49,6 +49,8 @@ fn outcome_by_name() {
         ("failed", "decided against"),
         ("abandoned", "gave up"),
         ("killed", "never returned"),
+        ("associated", "nothing has been sent"),
+        ("dissolved", "no peer any more"),
     ] {
         let by_name = page(&[outcome]);
         let (title, _) = by_name.split_once('\n').unwrap();
@@ -106,6 +108,8 @@ fn whole_table() {
         "abandoned               ",
         "established             ",
         "killed                  ",
+        "associated              ",
+        "dissolved               ",
     ] {
         assert!(
             table.lines().any(|line| line.starts_with(row)),
