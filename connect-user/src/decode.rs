@@ -8,7 +8,7 @@ use std::{
 };
 
 use connect_ebpf::{
-    code::{AddressSource, Kind, Settlement, Transport, Via},
+    code::{AddressSource, Kind, Settlement, SocketType, Transport, Via},
     record::{self, Endpoints, Header, KNOWN_ADDRLEN, KNOWN_ENTRY, KNOWN_FD, VERSION},
     uapi::{
         errno::{EALREADY, EINPROGRESS, EISCONN},
@@ -98,7 +98,8 @@ fn connect(record: &record::Connect, clock: &Clock) -> Result<Connect, Malformed
     let id = id(record.call.entered_ns, record.call.tid);
     let attempt = (record.attempt_entered_ns != 0)
         .then(|| self::id(record.attempt_entered_ns, record.attempt_tid));
-    let mut call = call(&record.call, record.transport, &record.endpoints)?;
+    let kind = (record.transport, record.socket_type);
+    let mut call = call(&record.call, kind, &record.endpoints)?;
     if attempt.as_ref() != Some(&id) && !matches!(errno, 0 | EISCONN | EALREADY | EINPROGRESS) {
         // The call has not come so far that the kernel took its address for another.
         call.destination_address = None;
@@ -128,7 +129,7 @@ fn outcome(record: &record::Outcome, clock: &Clock) -> Result<Outcome, Malformed
     let outcome = Settlement::of(record.outcome)
         .filter(|outcome| Settlement::FINAL.contains(outcome))
         .ok_or(Malformed::Field("outcome"))?;
-    let call = call(&record.call, record.transport, &record.endpoints)?;
+    let call = call(&record.call, of_outcome(record), &record.endpoints)?;
     let id = id(record.call.entered_ns, record.call.tid);
     Ok(Outcome {
         attempt: id.clone(),
@@ -170,7 +171,7 @@ pub fn unsettled(record: &record::Outcome, clock: &Clock) -> Result<Connect, Mal
         timestamp: clock.wall(record.call.entered_ns),
         // When it returned, its outcome would not say.
         ended: clock.moment(record.call.entered_ns),
-        call: call(&record.call, record.transport, &record.endpoints)?,
+        call: call(&record.call, of_outcome(record), &record.endpoints)?,
         errno,
         error_type: error_type(errno),
         unsettled: Some(true),
@@ -181,7 +182,17 @@ pub fn unsettled(record: &record::Outcome, clock: &Clock) -> Result<Connect, Mal
     })
 }
 
-fn call(record: &record::Call, transport: u8, endpoints: &Endpoints) -> Result<Call, Malformed> {
+/// What the socket of an outcome is: only sockets whose kind their transport says have any.
+const fn of_outcome(record: &record::Outcome) -> (u8, u8) {
+    (record.transport, SocketType::Unknown.number())
+}
+
+fn call(
+    record: &record::Call,
+    (transport, socket_type): (u8, u8),
+    endpoints: &Endpoints,
+) -> Result<Call, Malformed> {
+    let transport = Transport::of(transport).ok_or(Malformed::Field("transport"))?;
     let address_source =
         AddressSource::of(record.address_source).ok_or(Malformed::Field("address_source"))?;
     let via = Via::of(record.via).ok_or(Malformed::Field("via"))?;
@@ -220,13 +231,27 @@ fn call(record: &record::Call, transport: u8, endpoints: &Endpoints) -> Result<C
             address::Address::default()
         },
         address_source,
-        transport: Transport::of(transport).ok_or(Malformed::Field("transport"))?,
-        local_address: local.map(|at| at.ip()),
+        transport,
+        socket_type: kind(transport, socket_type),
+        // Of a socket of IPv6 that speaks IPv4, both ends are IPv4-mapped.
+        local_address: local.map(|at| at.ip().to_canonical()),
         local_port: local.map(|at| at.port()),
-        destination_address: elsewhere.map(|at| at.ip()),
+        destination_address: elsewhere.map(|at| at.ip().to_canonical()),
         destination_port: elsewhere.map(|at| at.port()),
         via,
     })
+}
+
+/// What kind of socket it is, which most transports say; TCP's is known by its handshake, also where nobody has looked
+/// at the socket.
+fn kind(transport: Transport, socket_type: u8) -> SocketType {
+    match transport {
+        Transport::Tcp | Transport::Mptcp | Transport::Smc => SocketType::Stream,
+        Transport::Udp | Transport::Udplite | Transport::Icmp => SocketType::Datagram,
+        Transport::Raw => SocketType::Raw,
+        // Of a number that is none, the socket went away while we looked.
+        _ => SocketType::of(socket_type).unwrap_or(SocketType::Unknown),
+    }
 }
 
 /// One end of a socket; `None` where it has no port.

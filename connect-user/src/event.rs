@@ -4,7 +4,7 @@
 use std::net::IpAddr;
 
 use connect_ebpf::{
-    code::{AddressSource, Settlement, Transport, Via},
+    code::{AddressSource, Settlement, SocketType, Transport, Via},
     uapi::errno::EINPROGRESS,
 };
 use jiff::Timestamp;
@@ -102,6 +102,9 @@ pub struct Call {
     /// What the socket is.
     #[serde(rename = "network.transport", skip_serializing_if = "is_unknown")]
     pub transport: Transport,
+    /// What kind of socket it is.
+    #[serde(rename = "socket.type", skip_serializing_if = "is_unknown_type")]
+    pub socket_type: SocketType,
     /// The socket's own address.
     #[serde(
         rename = "network.local.address",
@@ -124,19 +127,63 @@ pub struct Call {
     pub via: Via,
 }
 
+/// Families whose sockets send nothing at a connect, unless they make connections. Those of others, as
+/// Bluetooth's, may set up a link all the same.
+const CONNECTIONLESS: [&str; 8] = [
+    "AF_UNIX",
+    "AF_INET",
+    "AF_INET6",
+    "AF_NETLINK",
+    "AF_CAN",
+    "AF_TIPC",
+    "AF_VSOCK",
+    "AF_QIPCRTR",
+];
+
 impl Call {
+    /// Whether an IPv4-mapped address of IPv6 was passed, so that what is sent is IPv4.
+    #[must_use]
+    pub fn is_mapped(&self) -> bool {
+        self.address.network_type == Some("ipv4") && self.passed("AF_INET6")
+    }
+
+    /// The family of the address; of an IPv4-mapped one, that of IPv4.
+    #[must_use]
+    pub fn family(&self) -> Option<&str> {
+        if self.is_mapped() {
+            Some("AF_INET")
+        } else {
+            self.address.family.as_deref()
+        }
+    }
+
     /// Whether a connection is there when it succeeds: not so of a datagram socket, which only notes its peer, nor
     /// where the call dissolves what was there.
     #[must_use]
     pub fn connects(&self) -> bool {
-        let only_notes = matches!(
-            self.transport,
-            Transport::Udp | Transport::Udplite | Transport::Icmp | Transport::Raw
-        ) || matches!(
-            self.address.family.as_deref(),
-            Some("AF_UNSPEC" | "AF_NETLINK" | "AF_PACKET" | "AF_QIPCRTR")
-        );
-        !only_notes
+        self.success() == "ok"
+            && !self.transport.is_datagram()
+            && !["AF_NETLINK", "AF_PACKET", "AF_QIPCRTR"]
+                .into_iter()
+                .any(|family| self.passed(family))
+    }
+
+    /// What a success comes to, as a person reads it: a connection, or only what the socket has noted.
+    fn success(&self) -> &'static str {
+        if self.passed("AF_UNSPEC") {
+            "dissolved"
+        } else if self.socket_type.is_connectionless()
+            && CONNECTIONLESS.into_iter().any(|family| self.passed(family))
+        {
+            "associated"
+        } else {
+            "ok"
+        }
+    }
+
+    /// Whether the address passed is of this family.
+    fn passed(&self, family: &str) -> bool {
+        self.address.family.as_deref() == Some(family)
     }
 }
 
@@ -259,14 +306,17 @@ impl Connect {
             .is_some_and(|attempt| *attempt != self.id)
     }
 
-    /// The result as a person reads it: `ok`, the errno, or `killed` where there is none, as the
-    /// call never returned.
+    /// The result as a person reads it: the errno, or `killed` where there is none, as the call never
+    /// returned; of a success `ok`, `associated` of a socket that makes no connections, and `dissolved` where the
+    /// socket has no peer from now on.
     #[must_use]
     pub fn result(&self) -> &str {
         if self.killed == Some(true) {
             KILLED
         } else {
-            self.error_type.as_deref().unwrap_or("ok")
+            self.error_type
+                .as_deref()
+                .unwrap_or_else(|| self.call.success())
         }
     }
 }
@@ -319,6 +369,8 @@ pub struct Line<'a> {
     pub errno: u32,
     /// What it means.
     pub verdict: Verdict,
+    /// The call has failed without an attempt.
+    pub is_refused: bool,
     /// How long it took, in ns, if that is known.
     pub duration_ns: Option<u64>,
     /// Of an outcome: what became of the attempt.
@@ -352,6 +404,7 @@ impl<'a> From<&'a Connect> for Line<'a> {
             result: connect.result(),
             errno: connect.errno,
             verdict: connect.verdict(),
+            is_refused: connect.verdict() == Verdict::Failed && connect.attempt.is_none(),
             duration_ns: connect.duration_ns,
             outcome: None,
             left_with: None,
@@ -371,6 +424,7 @@ impl<'a> From<&'a Outcome> for Line<'a> {
                 .filter(|_| outcome.unread().is_none())
                 .unwrap_or(0),
             verdict: outcome.verdict(),
+            is_refused: false,
             duration_ns: Some(outcome.duration_ns),
             outcome: Some(outcome.outcome),
             left_with: Some(&outcome.left_with),
@@ -427,8 +481,16 @@ fn was_not_read(source: &AddressSource) -> bool {
     clippy::trivially_copy_pass_by_ref,
     reason = "serde calls it with a reference"
 )]
-const fn is_unknown(transport: &Transport) -> bool {
+pub(crate) const fn is_unknown(transport: &Transport) -> bool {
     !transport.is_known()
+}
+
+#[expect(
+    clippy::trivially_copy_pass_by_ref,
+    reason = "serde calls it with a reference"
+)]
+pub(crate) fn is_unknown_type(socket_type: &SocketType) -> bool {
+    *socket_type == SocketType::Unknown
 }
 
 /// A time as the public JSON has it: UTC, with nanoseconds.

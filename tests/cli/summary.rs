@@ -27,9 +27,9 @@ fn of_a_command_counts_every_connect() {
     assert_eq!(titles[0], "COUNT");
     // Failures come first. Between result and process: three times.
     assert_eq!(failed[..2], ["2", "ECONNREFUSED"]);
-    assert_eq!(failed[5..], [&comm(), "inet", "127.0.0.1:1"]);
-    assert_eq!(succeeded[..2], ["3", "ok"]);
-    assert_eq!(succeeded[5..], [&comm(), "inet", "127.0.0.1:9"]);
+    assert_eq!(failed[5..], [&comm(), "tcp", "127.0.0.1:1"]);
+    assert_eq!(succeeded[..2], ["3", "associated"]);
+    assert_eq!(succeeded[5..], [&comm(), "udp", "127.0.0.1:9"]);
     let totals = ended.totals();
     assert_eq!((totals.events, totals.failed, totals.lost), (5, 2, 0));
 }
@@ -60,6 +60,61 @@ fn of_many_connects_is_one_row() {
         ["median", "p99", "max"].map(|key| row[format!("duration_ns.{key}")].as_u64().unwrap());
     assert!(0 < median && median <= p99 && p99 <= max, "{page}");
     assert_eq!(ended.totals().events, 1000);
+}
+
+/// The same destination by several transports is several rows; by IPv4 and by an IPv4-mapped address it is one.
+#[test]
+fn of_each_transport_is_a_row() {
+    let script = "s = lambda family, kind, ip: socket.socket(family, kind).connect_ex((ip, 9)); \
+                  four, six, stream, datagram = socket.AF_INET, socket.AF_INET6, socket.SOCK_STREAM, socket.SOCK_DGRAM; \
+                  s(four, stream, '127.0.0.1'); s(six, stream, '::ffff:127.0.0.1'); \
+                  s(four, datagram, '127.0.0.1'); s(six, datagram, '::ffff:127.0.0.1'); \
+                  s(six, stream, '::1'); s(six, datagram, '::1')";
+    let rows = |format: &str| {
+        let mut command = agent(["run", "--summary", "--output", format, "--"]);
+        command.args(connecting(script));
+        let ended = end(&mut command);
+        ended.assert_code(0);
+        ended.stdout
+    };
+    let table = rows("table");
+    let words = |line: &str| {
+        let words: Vec<_> = line.split_whitespace().collect();
+        [0, 1, 6, 7].map(|at| words[at].to_owned())
+    };
+    let mut found: Vec<_> = table.lines().skip(1).map(words).collect();
+    found.sort_unstable();
+    assert_eq!(
+        found,
+        [
+            ["1", "ECONNREFUSED", "tcp6", "[::1]:9"],
+            ["1", "associated", "udp6", "[::1]:9"],
+            ["2", "ECONNREFUSED", "tcp", "127.0.0.1:9"],
+            ["2", "associated", "udp", "127.0.0.1:9"],
+        ],
+        "{table}"
+    );
+    let page: Value = serde_json::from_str(&rows("json")).unwrap();
+    let mut found: Vec<_> = page["rows"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|row| {
+            ["network.transport", "socket.type", "address.family"]
+                .map(|key| row[key].as_str().unwrap())
+        })
+        .collect();
+    found.sort_unstable();
+    assert_eq!(
+        found,
+        [
+            ["tcp", "stream", "AF_INET"],
+            ["tcp", "stream", "AF_INET6"],
+            ["udp", "dgram", "AF_INET"],
+            ["udp", "dgram", "AF_INET6"],
+        ],
+        "{page}"
+    );
 }
 
 #[test]
@@ -94,7 +149,7 @@ fn of_a_count_of_connects() {
     ended.assert_code(0);
     assert_eq!(ended.totals().events, 10);
     let row = ended.stdout.lines().nth(1).unwrap();
-    assert!(row.trim_start().starts_with("10 ok "), "{row}");
+    assert!(row.trim_start().starts_with("10 associated "), "{row}");
 }
 
 /// And what each of the results means, once.

@@ -3,7 +3,7 @@
 //! One piece of logic for two users: the fuzz target, and the replay tests with their seeds and
 //! property tests.
 
-use std::fmt;
+use std::{fmt, net::Ipv4Addr};
 
 use connect_ebpf::{
     code::{self, AddressSource, Settlement},
@@ -139,6 +139,18 @@ fn check_call(record: &record::Call, endpoints: &Endpoints, id: &str, call: &Cal
     let has_family = was_read && record.address_len >= 2;
     assert_eq!(address.family.is_some(), has_family);
     assert!(address.peer_address.is_none() || address.raw.is_none());
+    if call.is_mapped() {
+        assert_eq!(call.family(), Some("AF_INET"));
+        let text = address.peer_address.as_deref().expect("an address");
+        assert!(text.parse::<Ipv4Addr>().is_ok(), "{text}");
+    }
+    for ip in [call.local_address, call.destination_address] {
+        assert_eq!(
+            ip,
+            ip.map(|ip| ip.to_canonical()),
+            "IPv4 is written as IPv4"
+        );
+    }
     if let Some(raw) = &address.raw {
         assert_eq!(raw.len(), usize::from(record.address_len) * 2);
         assert!(raw.len() <= ADDRESS_MAX * 2);
@@ -217,6 +229,7 @@ const KEYS: [(&str, Kind, bool); 33] = [
     ("address.raw", Kind::Text, false),
     ("address.source", Kind::Text, false),
     ("network.transport", Kind::Text, false),
+    ("socket.type", Kind::Text, false),
     ("network.local.address", Kind::Text, false),
     ("network.local.port", Kind::Number, false),
     ("destination.address", Kind::Text, false),

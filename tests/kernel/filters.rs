@@ -3,18 +3,20 @@
 use std::fs;
 
 use anyhow::{Result, ensure};
-use libc::{EBADF, EINPROGRESS, SOCK_NONBLOCK, SOCK_STREAM};
+use libc::{EBADF, ECONNREFUSED, EINPROGRESS, SOCK_NONBLOCK, SOCK_STREAM};
 use rustix::{process::Uid, thread::set_thread_res_uid};
 use serde_json::Value;
 
+use super::handshake::conclude;
 use crate::support::{
     attempt::Attempt,
     case::Case,
     child::{fork, in_thread, succeed},
     memory::Pages,
+    observation::Observation,
     observer::{Command, Observer},
     scratch::{Scratch, await_mark, mark},
-    sockaddr::{Sockaddr, inet6, loopback, unix, unix_unnamed, unspec},
+    sockaddr::{Sockaddr, inet6, loopback, mapped, unix, unix_unnamed, unspec},
     stage::Stage,
     syscall::{register, socket, tcp, udp, unix_stream},
     truth::Call,
@@ -88,6 +90,11 @@ fn of_all_kinds(stage: &Stage) -> Result<()> {
     let unknown = Sockaddr::raw(&[0x2c, 1, 7, 7], Some("300"));
     let path = stage.file("address");
     fs::write(&path, &localhost6.bytes)?;
+    let mapped = mapped([127, 0, 0, 1], 9);
+    let mapped_path = stage.file("mapped");
+    fs::write(&mapped_path, &mapped.bytes)?;
+    let compatible = inet6("::127.0.0.1".parse()?, 9, 0, "::7f00:1");
+    let short = Sockaddr::raw(&mapped.bytes[..23], Some("AF_INET6"));
     for _ in 0..10 {
         stage.expect(0, &datagram, &loopback(9))?;
         stage.expect(EBADF, &-1, &loopback(9))?;
@@ -95,6 +102,20 @@ fn of_all_kinds(stage: &Stage) -> Result<()> {
         stage.expect(EINPROGRESS, &waiting, &loopback(9))?;
         stage.expect(0, &datagram6, &localhost6)?;
         stage.connect(&Attempt::new(&stream, &localhost6))?;
+        // IPv4, though it is passed as IPv6; also where that is known only at the exit.
+        stage.expect(0, &datagram6, &mapped)?;
+        let waiting = socket(libc::AF_INET6, SOCK_STREAM | SOCK_NONBLOCK, 0)?;
+        stage.expect(EINPROGRESS, &waiting, &mapped)?;
+        conclude(stage, &waiting, &mapped, ECONNREFUSED)?;
+        let refused = socket(libc::AF_INET6, SOCK_STREAM, 0)?;
+        stage.expect(ECONNREFUSED, &refused, &mapped)?;
+        let cold = Pages::of_file(&fs::File::open(&mapped_path)?, 1)?;
+        let call = Attempt::new(&datagram6, &mapped).at(cold.address(0));
+        stage.expect_of(0, &call.read_at_exit())?;
+        // Neither, but nearly.
+        stage.connect(&Attempt::new(&datagram6, &compatible))?;
+        // Too short to be one. What the call before has left behind does not count.
+        stage.connect(&Attempt::new(&datagram6, &short))?;
         // The family is known only at the exit.
         let cold = Pages::of_file(&fs::File::open(&path)?, 1)?;
         let call = Attempt::new(&datagram6, &localhost6).at(cold.address(0));
@@ -112,7 +133,20 @@ fn of_all_kinds(stage: &Stage) -> Result<()> {
 }
 
 fn by_call(case: &Case) -> Result<()> {
-    let family = |call: &Call, name| has(call, "address.family", name);
+    let family = |call: &Call, name: &str| match name {
+        "AF_INET" => has(call, "network.type", "ipv4"),
+        "AF_INET6" => has(call, "address.family", name) && !has(call, "network.type", "ipv4"),
+        _ => has(call, "address.family", name),
+    };
+    let settled = |observation: &Observation, name| {
+        let of: Vec<_> = observation
+            .outcomes
+            .iter()
+            .map(|outcome| outcome.text(name))
+            .collect::<Result<_>>()?;
+        ensure!(of == ["ipv4"; 20], "{of:?}");
+        Ok(())
+    };
     let failed = |call: &Call| !has(call, "errno", 0) && !has(call, "errno", EINPROGRESS);
     case.run(&[])?.assert_exact()?;
     for (typed, name) in [
@@ -124,6 +158,12 @@ fn by_call(case: &Case) -> Result<()> {
     ] {
         let observation = case.run(&["--family", typed])?;
         observation.assert_exactly(|call| family(call, name))?;
+        // Only attempts over IPv4 are settled after their call: ten of an IPv4-mapped address.
+        if name == "AF_INET" {
+            settled(&observation, "network.type")?;
+        } else {
+            ensure!(observation.outcomes.is_empty(), "{observation:?}");
+        }
     }
     case.run(&["--failed"])?.assert_exactly(failed)?;
     let both = case.run(&["--failed", "--family", "inet"])?;

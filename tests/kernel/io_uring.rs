@@ -15,7 +15,7 @@ use crate::support::{
     feature::IO_URING_REFUSED,
     network::{SILENT, route_to_silence},
     ring::{Ring, attempt, connect, connect_registered},
-    sockaddr::{Sockaddr, inet, loopback, unix_abstract},
+    sockaddr::{Sockaddr, inet, loopback, mapped, unix_abstract},
     stage::Stage,
     syscall::{socket, tcp, udp, unix_stream},
     wait,
@@ -50,6 +50,17 @@ pub(crate) const CASES: &[Case] = &[
             Ok(())
         },
         ended,
+    ),
+    Case::new(
+        "io_uring_connects_are_of_the_family_that_is_sent",
+        |case| {
+            case.run(&["--family", "inet"])?.assert_outcomes()?;
+            let observation = case.run(&["--family", "inet6"])?;
+            ensure!(observation.connects.is_empty(), "{observation:?}");
+            ensure!(observation.outcomes.is_empty(), "{observation:?}");
+            Ok(())
+        },
+        to_mapped,
     ),
     Case::new(
         "io_uring_can_be_left_out",
@@ -299,6 +310,20 @@ fn mixed(stage: &Stage) -> Result<()> {
         stage.expect(ECONNREFUSED, &tcp()?, &loopback(9))?;
     }
     Ok(())
+}
+
+fn to_mapped(stage: &Stage) -> Result<()> {
+    let mut ring = Ring::new()?;
+    let of = |kind| socket(libc::AF_INET6, kind, 0);
+    let (refusing, none) = (mapped([127, 0, 0, 1], 9), Flags::empty());
+    expect(
+        ring.connect(stage, &of(SOCK_STREAM)?, &refusing, none)?,
+        ECONNREFUSED,
+    )?;
+    expect(
+        ring.connect(stage, &of(libc::SOCK_DGRAM)?, &refusing, none)?,
+        0,
+    )
 }
 
 fn established_and_refused(_stage: &Stage) -> Result<()> {

@@ -8,7 +8,7 @@ use libc::{AF_INET6, ECONNREFUSED, EINVAL, ENETUNREACH, SOCK_DGRAM, SOCK_STREAM}
 use crate::support::{
     case::Case,
     namespace::{LOOPBACK, add_to_loopback},
-    sockaddr::{Sockaddr, inet6},
+    sockaddr::{Sockaddr, inet6, mapped},
     stage::Stage,
     syscall::socket,
 };
@@ -16,7 +16,7 @@ use crate::support::{
 pub(crate) const CASES: &[Case] = &[
     Case::exact("ipv6_success_and_failure", peers),
     Case::exact("ipv6_link_local_with_scope", link_local),
-    Case::exact("ipv6_v4_mapped", mapped),
+    Case::exact("ipv6_v4_mapped", ipv4),
 ];
 
 fn peers(stage: &Stage) -> Result<()> {
@@ -53,11 +53,10 @@ fn link_local(stage: &Stage) -> Result<()> {
     stage.expect(ENETUNREACH, &tcp()?, &nowhere)
 }
 
-fn mapped(stage: &Stage) -> Result<()> {
+fn ipv4(stage: &Stage) -> Result<()> {
     let listener = TcpListener::bind("127.0.0.1:0")?;
     let port = listener.local_addr()?.port();
-    let address: Ipv6Addr = "::ffff:127.0.0.1".parse()?;
-    let peer = |port| inet6(address, port, 0, "::ffff:127.0.0.1");
+    let peer = |port| mapped([127, 0, 0, 1], port);
     stage.expect(0, &socket(AF_INET6, SOCK_STREAM, 0)?, &peer(port))?;
     stage.expect(ECONNREFUSED, &socket(AF_INET6, SOCK_STREAM, 0)?, &peer(9))?;
     stage.expect(0, &socket(AF_INET6, SOCK_DGRAM, 0)?, &peer(9))

@@ -8,9 +8,9 @@ use libc::{ECONNREFUSED, MSG_FASTOPEN};
 use crate::support::{
     attempt::Settlement,
     case::Case,
-    sockaddr::{Sockaddr, loopback},
+    sockaddr::{Sockaddr, loopback, mapped},
     stage::Stage,
-    syscall::{self, tcp},
+    syscall::{self, socket},
 };
 
 pub(crate) const CASES: &[Case] = &[
@@ -24,24 +24,47 @@ pub(crate) const CASES: &[Case] = &[
         },
         fast_open,
     ),
+    // Of an IPv4-mapped address, that is IPv4.
+    Case::outcomes("fast_open_to_ipv4_by_ipv6", mapped_fast_open),
+    Case::new(
+        "fast_open_to_ipv4_by_ipv6_is_ipv4",
+        |case| {
+            case.run(&["--family", "inet"])?.assert_outcomes()?;
+            let observation = case.run(&["--family", "inet6"])?;
+            ensure!(observation.connects.is_empty(), "{observation:?}");
+            ensure!(observation.outcomes.is_empty(), "{observation:?}");
+            Ok(())
+        },
+        mapped_fast_open,
+    ),
 ];
 
 fn fast_open(stage: &Stage) -> Result<()> {
+    fast_open_by(stage, libc::AF_INET, loopback)
+}
+
+fn mapped_fast_open(stage: &Stage) -> Result<()> {
+    fast_open_by(stage, libc::AF_INET6, |port| mapped([127, 0, 0, 1], port))
+}
+
+/// By sockets of this family, to a port of 127.0.0.1.
+fn fast_open_by(stage: &Stage, family: i32, address: impl Fn(u16) -> Sockaddr) -> Result<()> {
     let listener = TcpListener::bind("127.0.0.1:0")?;
-    let address = loopback(listener.local_addr()?.port());
+    let there = address(listener.local_addr()?.port());
+    let tcp = || socket(family, libc::SOCK_STREAM, 0);
     // Twice: only the second knows the cookie of the other end, if it gives any.
     for _ in 0..2 {
         let client = tcp()?;
-        ensure!(send(&client, &address) == 0, "not sent");
-        stage.unexplained(&address, Settlement::Established)?;
+        ensure!(send(&client, &there) == 0, "not sent");
+        stage.unexplained(&there, Settlement::Established)?;
     }
-    let refusing = loopback(9);
+    let refusing = address(9);
     let client = tcp()?;
     let errno = send(&client, &refusing);
     ensure!(errno == ECONNREFUSED, "errno {errno}");
     stage.unexplained(&refusing, Settlement::Failed(ECONNREFUSED))?;
     // One with a call, so that there is something to compare.
-    stage.expect(0, &tcp()?, &address)
+    stage.expect(0, &tcp()?, &there)
 }
 
 fn send(socket: &impl AsRawFd, address: &Sockaddr) -> i32 {

@@ -32,7 +32,7 @@ const BUDGET: Budget = Budget {
         (&["export", "--listen", "127.0.0.1:0"], EXPORT),
     ],
 };
-const TRACE: u64 = 27_300;
+const TRACE: u64 = 27_700;
 const EXPORT: u64 = 38_200;
 
 fn within_budget(_: &Case) -> Result<()> {

@@ -6,7 +6,7 @@ use crate::{
     prometheus::Prometheus,
     scrape::{Metrics, export, memory_kib, metrics, whole},
     support::{scratch::Scratch, truth::escape, wait},
-    workload::{self, HOSTILE, HOSTILE_EACH, NAMES, PORTS},
+    workload::{self, HOSTILE, HOSTILE_EACH, NAMES, PORTS, TRANSPORTS},
 };
 
 const LABELLED: &str = "connect_observer_labelled_connects_total";
@@ -121,6 +121,74 @@ pub(crate) fn ttl() -> Result<()> {
     Ok(())
 }
 
+/// One series for one peer by one transport, however its address is passed.
+pub(crate) fn transports() -> Result<()> {
+    const UID: u32 = 61_016;
+    let agent = export(UID, &["--label", "peer-address,peer-port"])?;
+    workload::run("transports", UID)?;
+    let metrics = metrics()?;
+    let series = metrics.of(LABELLED, &[]);
+    ensure!(series.len() == TRANSPORTS.len(), "{series:?}");
+    for (transport, family, errno, peer, count) in TRANSPORTS {
+        let labels = [
+            format!("transport=\"{transport}\""),
+            format!("family=\"{family}\""),
+            format!("errno=\"{errno}\""),
+            format!("peer_address=\"{peer}\""),
+        ];
+        let labels = labels.each_ref().map(String::as_str);
+        let counted = metrics.sum(LABELLED, &labels);
+        ensure!(counted == count, "{labels:?}: {counted}: {series:?}");
+        // And so it is where nobody asks for labels.
+        let counted = metrics.sum("connect_observer_connects_total", &labels[..3]);
+        ensure!(counted == count, "{labels:?}: {counted} in total");
+    }
+    agent.terminate()?;
+    Ok(())
+}
+
+/// Without a look at the socket, only TCP's handshake says what it is; and a call is counted once all the same.
+pub(crate) fn unknown_transports() -> Result<()> {
+    const UID: u32 = 61_017;
+    let agent = export(UID, &["--label", "peer-address", "--skip-socket"])?;
+    workload::run("transports", UID)?;
+    let metrics = metrics()?;
+    let made: u64 = TRANSPORTS.iter().map(|(.., count)| count).sum();
+    let labelled = metrics.sum(LABELLED, &[]);
+    ensure!(labelled == made, "{labelled} by label, {made} made");
+    let tcp = metrics.sum(LABELLED, &["transport=\"tcp\"", "family=\"inet\""]);
+    ensure!(tcp == 5, "{tcp} of TCP");
+    let unknown = metrics.sum(LABELLED, &["transport=\"unknown\""]);
+    ensure!(unknown == made - tcp, "{unknown} unknown");
+    agent.terminate()?;
+    Ok(())
+}
+
+/// A filter of family counts what it shows.
+pub(crate) fn of_a_family() -> Result<()> {
+    const UID: u32 = 61_018;
+    for (family, address) in [("inet", "127.0.0.1"), ("inet6", "::1")] {
+        let agent = export(UID, &["--family", family, "--label", "peer-address"])?;
+        workload::run("transports", UID)?;
+        let metrics = metrics()?;
+        let of = TRANSPORTS.iter().filter(|(_, of, ..)| *of == family);
+        let made: u64 = of.map(|(.., count)| count).sum();
+        let label = format!("peer_address=\"{address}\"");
+        for counted in [
+            metrics.sum(LABELLED, &[]),
+            metrics.sum(LABELLED, &[&label]),
+            metrics.sum("connect_observer_connects_total", &[]),
+        ] {
+            ensure!(counted == made, "{family}: {counted} counted, {made} made");
+        }
+        let settled = metrics.sum("connect_observer_outcomes_total", &[]);
+        let tcp = if family == "inet" { 5 } else { 0 };
+        ensure!(settled == tcp, "{family}: {settled} settled");
+        agent.terminate()?;
+    }
+    Ok(())
+}
+
 /// Whoever scrapes connects to the agent: no series for that, but a count.
 pub(crate) fn own_port() -> Result<()> {
     const UID: u32 = 61_015;
@@ -130,7 +198,7 @@ pub(crate) fn own_port() -> Result<()> {
     let labelled = metrics.sum(LABELLED, &[]);
     ensure!(labelled == 2, "{labelled} by label");
     let total = metrics.sum("connect_observer_connects_total", &[]);
-    ensure!(total == 7, "{total} in total");
+    ensure!(total == 10, "{total} in total");
     agent.terminate()?;
     Ok(())
 }

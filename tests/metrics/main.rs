@@ -56,6 +56,12 @@ const TESTS: &[(&str, Test)] = &[
     ("a_port_scan_stays_at_the_cap", labels::ports),
     ("hostile_labels_survive_prometheus", labels::hostile),
     ("what_is_seen_is_said_alike_everywhere", coverage::agrees),
+    ("labels_tell_transports_apart", labels::transports),
+    (
+        "labels_do_without_a_look_at_sockets",
+        labels::unknown_transports,
+    ),
+    ("a_filtered_family_is_what_is_sent", labels::of_a_family),
     ("unused_series_go_away", labels::ttl),
     ("the_agents_own_port_takes_no_series", labels::own_port),
     ("promtool_has_nothing_to_say", promtool::check),

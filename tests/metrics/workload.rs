@@ -23,7 +23,7 @@ use rustix::process::{Signal, set_parent_process_death_signal};
 use crate::support::{
     child::join,
     process::Guard,
-    sockaddr::{Sockaddr, inet, inet6, loopback, unix, unix_abstract},
+    sockaddr::{Sockaddr, inet, inet6, loopback, mapped, unix, unix_abstract},
     syscall::{await_peer, connect, register, socket, tcp, udp, unix_stream},
 };
 
@@ -43,6 +43,7 @@ const PLAYS: &[Play] = &[
     ("hostile", hostile),
     ("one", one),
     ("own_port", own_port),
+    ("transports", transports),
 ];
 
 /// This binary as the program of this name, as this user.
@@ -87,7 +88,7 @@ pub(crate) type Kind = (&'static str, &'static str, u64);
 /// What [`mixed`] makes.
 pub(crate) const MIXED: &[Kind] = &[
     ("inet", "none", 137 + 19),
-    ("inet", "ECONNREFUSED", 53),
+    ("inet", "ECONNREFUSED", 53 + 4),
     ("inet", "ENETUNREACH", 29),
     ("inet", "EBADF", 11),
     ("inet", "EINPROGRESS", 7),
@@ -103,7 +104,7 @@ pub(crate) const MIXED: &[Kind] = &[
 /// return EINPROGRESS are established.
 pub(crate) const SETTLED: &[(&str, &str, &str, u64)] = &[
     ("inet", "established", "none", 137 + 7),
-    ("inet", "failed", "ECONNREFUSED", 53),
+    ("inet", "failed", "ECONNREFUSED", 53 + 4),
     ("inet6", "failed", "ECONNREFUSED", 5),
 ];
 
@@ -153,6 +154,8 @@ fn mixed() -> Result<()> {
         tcp6,
         &inet6(Ipv6Addr::LOCALHOST, 9, 0, "::1"),
     )?;
+    // IPv4, though it is passed as IPv6.
+    times(4, ECONNREFUSED, tcp6, &mapped([127, 0, 0, 1], 9))?;
     let deaf = UdpSocket::bind("127.0.0.1:0")?;
     times(19, 0, udp, &loopback(deaf.local_addr()?.port()))?;
 
@@ -339,8 +342,38 @@ fn one() -> Result<()> {
     times(1, ECONNREFUSED, tcp, &loopback(9))
 }
 
+/// Calls of [`transports`]: transport, family, errno, peer address, how many.
+pub(crate) const TRANSPORTS: [(&str, &str, &str, &str, u64); 5] = [
+    // By sockets of IPv4 and, as an IPv4-mapped address, by those of IPv6.
+    ("tcp", "inet", "ECONNREFUSED", "127.0.0.1", 2 + 3),
+    ("udp", "inet", "none", "127.0.0.1", 5 + 7),
+    ("udp", "inet6", "none", "::1", 11),
+    ("unknown", "inet", "EBADF", "127.0.0.1", 13 + 17),
+    ("unix", "unix", "ENOENT", "/nonexistent", 19),
+];
+
+/// The same peers by several transports.
+fn transports() -> Result<()> {
+    let (plain, mapped) = (loopback(9), mapped([127, 0, 0, 1], 9));
+    let of6 = |kind| move || Ok(socket(AF_INET6, kind, 0)?);
+    times(2, ECONNREFUSED, tcp, &plain)?;
+    times(3, ECONNREFUSED, of6(SOCK_STREAM), &mapped)?;
+    times(5, 0, udp, &plain)?;
+    times(7, 0, of6(libc::SOCK_DGRAM), &mapped)?;
+    let localhost6 = inet6(Ipv6Addr::LOCALHOST, 9, 0, "::1");
+    times(11, 0, of6(libc::SOCK_DGRAM), &localhost6)?;
+    for (count, address) in [(13, &plain), (17, &mapped)] {
+        for _ in 0..count {
+            ensure!(call(-1, address) == EBADF, "a descriptor -1");
+        }
+    }
+    times(19, ENOENT, unix_stream, &unix(b"/nonexistent"))
+}
+
 /// To the agent itself, and to the same port of nobody.
 fn own_port() -> Result<()> {
     times(5, 0, tcp, &loopback(9788))?;
+    let tcp6 = || Ok(socket(AF_INET6, SOCK_STREAM, 0)?);
+    times(3, 0, tcp6, &mapped([127, 0, 0, 1], 9788))?;
     times(2, ENETUNREACH, tcp, &inet([192, 0, 2, 1], 9788))
 }

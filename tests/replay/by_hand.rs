@@ -1,7 +1,7 @@
 //! Records that no run of today's kernel object on today's kernel yields, but another may.
 
 use connect_ebpf::{
-    code::{AddressSource, Kind, Settlement, Transport, Via},
+    code::{AddressSource, Kind, Settlement, SocketType, Transport, Via},
     record::{
         ADDRESS_MAX, Call, Connect, Endpoints, Header, KNOWN_ARGUMENTS, KNOWN_ENTRY, Outcome,
     },
@@ -45,7 +45,8 @@ pub(crate) fn connect() -> Connect {
         killed: 0,
         transport: Transport::Unknown.number(),
         unsettled: 0,
-        reserved: [0; 5],
+        socket_type: SocketType::Unknown.number(),
+        reserved: [0; 4],
         endpoints: Endpoints::UNKNOWN,
     }
 }
@@ -89,6 +90,7 @@ pub(crate) fn records() -> Vec<Record> {
     let of_calls = calls().into_iter().map(bytes);
     of_calls
         .chain(attempts())
+        .chain(sockets())
         // At the end, as after the largest time every other one comes late.
         .chain(extremes().into_iter().map(bytes))
         .map(|(title, bytes)| Record {
@@ -306,4 +308,92 @@ fn superseded() -> Vec<u8> {
         ..outcome
     };
     superseded.as_bytes().to_vec()
+}
+
+/// What the socket is, and what that makes of a success.
+fn sockets() -> Vec<(&'static str, Vec<u8>)> {
+    let connect = connect();
+    let of = |transport: Transport, kind: SocketType, address: &[u8], ret| {
+        let mut passed = [0; ADDRESS_MAX];
+        for (to, from) in passed.iter_mut().zip(address) {
+            *to = *from;
+        }
+        let connect = Connect {
+            ret,
+            transport: transport.number(),
+            socket_type: kind.number(),
+            call: Call {
+                addrlen: 28,
+                address_len: 28,
+                address: passed,
+                ..connect.call
+            },
+            ..connect
+        };
+        connect.as_bytes().to_vec()
+    };
+    let ipv4 = [2, 0, 0, 53, 192, 0, 2, 53];
+    // Port 53 of ::1, and of an IPv4-mapped address with a scope that means nothing.
+    let mut ipv6 = [0; 28];
+    ipv6[..4].copy_from_slice(&[10, 0, 0, 53]);
+    let mut mapped = ipv6;
+    ipv6[23] = 1;
+    mapped[18..].copy_from_slice(&[255, 255, 192, 0, 2, 53, 7, 0, 0, 0]);
+    let unix = b"\x01\0/dev/log";
+    let netlink = [16, 0, 0, 0, 1, 0, 0, 0];
+    let (udp, tcp) = (Transport::Udp, Transport::Tcp);
+    let (datagram, stream) = (SocketType::Datagram, SocketType::Stream);
+    vec![
+        ("UDP", of(udp, datagram, &ipv4, 0)),
+        ("UDP over IPv6", of(udp, datagram, &ipv6, 0)),
+        ("UDP, dissolved", of(udp, datagram, &[], 0)),
+        ("TCP, dissolved", of(tcp, stream, &[], 0)),
+        (
+            "UDP without a route to IPv6",
+            of(udp, datagram, &ipv6, -101),
+        ),
+        ("TCP over IPv6", of(tcp, stream, &ipv6, 0)),
+        ("IPv4-mapped", of(tcp, stream, &mapped, 0)),
+        (
+            "UDP, IPv4-mapped, in the row of the plain one",
+            of(udp, datagram, &mapped, 0),
+        ),
+        (
+            "IPv4-mapped, of a socket of IPv4",
+            of(tcp, stream, &mapped, -97),
+        ),
+        (
+            "the longest word",
+            of(Transport::Udplite, datagram, &ipv6, 0),
+        ),
+        ("raw", of(Transport::Raw, SocketType::Raw, &ipv4, 0)),
+        (
+            "SCTP's association is a connection",
+            of(Transport::Sctp, SocketType::Seqpacket, &ipv6, 0),
+        ),
+        ("unix, datagrams", of(Transport::Unix, datagram, unix, 0)),
+        (
+            "unix, messages",
+            of(Transport::Unix, SocketType::Seqpacket, unix, 0),
+        ),
+        (
+            "netlink",
+            of(Transport::Other, SocketType::Raw, &netlink, 0),
+        ),
+        (
+            "Bluetooth, which may set up a link",
+            of(Transport::Other, datagram, &[31, 0, 1, 2, 3, 4, 5, 6], 0),
+        ),
+        (
+            "nobody looked at the socket",
+            of(Transport::Unknown, SocketType::Unknown, &mapped, 0),
+        ),
+        ("the socket went away while we looked", {
+            let mut bytes = of(Transport::Unix, stream, unix, 0);
+            if let Some(kind) = bytes.get_mut(core::mem::offset_of!(Connect, socket_type)) {
+                *kind = 200;
+            }
+            bytes
+        }),
+    ]
 }

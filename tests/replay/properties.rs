@@ -18,15 +18,19 @@ fn any_record() -> impl Strategy<Value = Connect> {
         prop_oneof![9 => -600..=1_i64, 1 => any::<i64>()],
     );
     let small = (0..=128_u8, 0..=2_u8, any::<u8>(), 0..=1_u8, 0..=9_u32);
+    let kind = (0..=11_u8, 0..=11_u8);
     let comm = array::uniform::<_, COMM_LEN>(any_byte());
-    (numbers, small, comm, any_address()).prop_map(|(numbers, small, comm, address)| {
+    (numbers, small, kind, comm, any_address()).prop_map(|(numbers, small, kind, comm, address)| {
         let ((entered_ns, duration_ns, cgroup_id), (pid, tid, uid, fd), addrlen, ret) = numbers;
         let (address_len, address_source, known, killed, restarts) = small;
+        let (transport, socket_type) = kind;
         Connect {
             duration_ns,
             ret,
             killed,
             restarts,
+            transport,
+            socket_type,
             call: Call {
                 entered_ns,
                 cgroup_id,

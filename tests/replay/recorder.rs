@@ -82,7 +82,8 @@ fn observe() -> (Vec<String>, Vec<Vec<u8>>) {
         ..Observation::of(Whom::Command(order))
     };
     let tracefs = preflight::require().unwrap();
-    let attached = attach(&tracefs, &observation, &Survey::of(&tracefs), None).unwrap();
+    let mut attached = attach(&tracefs, &observation, &Survey::of(&tracefs), None).unwrap();
+    attached.links.go_live(attached.switch).unwrap();
     let collector = Collector::new(attached.records, attached.watched).unwrap();
     run(attached.links, attached.lineage, collector)
 }

@@ -235,6 +235,21 @@ impl<'a> Attempt<'a> {
         }
     }
 
+    /// What kind of socket it is, as it says itself; `None` where it is none.
+    pub(crate) fn socket_type(&self) -> Option<&'static str> {
+        if !self.arguments {
+            return None;
+        }
+        match option::get(low_half(self.fd), libc::SOL_SOCKET, libc::SO_TYPE).ok()? {
+            libc::SOCK_STREAM => Some("stream"),
+            libc::SOCK_DGRAM => Some("dgram"),
+            libc::SOCK_RAW => Some("raw"),
+            libc::SOCK_RDM => Some("rdm"),
+            libc::SOCK_SEQPACKET => Some("seqpacket"),
+            _ => None,
+        }
+    }
+
     /// The internet socket's own address, if it has one.
     pub(crate) fn local(&self) -> Option<SocketAddr> {
         if !self.arguments {

@@ -31,6 +31,7 @@ const BY_RULE: [&str; 13] = [
     "unsettled",
     "handshake_ns",
     "network.transport",
+    "socket.type",
     "network.local.address",
     "network.local.port",
     "destination.address",

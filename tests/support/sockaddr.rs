@@ -97,6 +97,18 @@ pub(crate) fn inet6(address: Ipv6Addr, port: u16, scope: u32, shown: &str) -> So
     )
 }
 
+/// An IPv4 address as an IPv4-mapped one of IPv6: passed as one of IPv6, and shown as what it is.
+pub(crate) fn mapped(address: impl Into<Ipv4Addr>, port: u16) -> Sockaddr {
+    let address = address.into();
+    let Sockaddr { bytes, mut shown } = inet6(address.to_ipv6_mapped(), port, 0, "");
+    shown.insert("network.type".to_owned(), "ipv4".into());
+    shown.insert(
+        "network.peer.address".to_owned(),
+        address.to_string().into(),
+    );
+    Sockaddr { bytes, shown }
+}
+
 /// A path and its NUL.
 pub(crate) fn unix(path: &[u8]) -> Sockaddr {
     unix_exactly(&[path, b"\0"].concat(), path)

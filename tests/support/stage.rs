@@ -77,17 +77,21 @@ impl Stage {
     /// Makes a call and writes it down. Returns the errno.
     pub(crate) fn connect(&self, attempt: &Attempt<'_>) -> Result<i32> {
         let caller = Caller::me();
-        let transport = attempt.transport();
+        let (transport, socket_type) = (attempt.transport(), attempt.socket_type());
         let outcome = attempt.make();
         let mut call = attempt.call(&caller, &outcome);
-        if let Some(transport) = transport {
-            call.keys
-                .insert("network.transport".to_owned(), transport.into());
+        for (key, value) in [
+            ("network.transport", transport),
+            ("socket.type", socket_type),
+        ] {
+            if let Some(value) = value {
+                call.keys.insert(key.to_owned(), value.into());
+            }
         }
         if matches!(outcome.errno, 0 | libc::EINPROGRESS)
             && let Some(local) = attempt.local()
         {
-            let (address, port) = (local.ip().to_string(), local.port());
+            let (address, port) = (local.ip().to_canonical().to_string(), local.port());
             call.keys
                 .insert("network.local.address".to_owned(), address.into());
             call.keys

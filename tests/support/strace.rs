@@ -1,6 +1,6 @@
 //! What strace sees of connect(2), in the keys of our events.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, net::Ipv6Addr};
 
 use anyhow::{Context as _, Result, bail, ensure};
 use serde_json::{Map, Value, json};
@@ -128,7 +128,11 @@ fn address(text: &str) -> Result<Map<String, Value>> {
         "AF_INET6" => {
             let mut address = String::from_utf8(quoted(after("inet_pton(AF_INET6, ")?)?)?;
             let scope = until("sin6_scope_id=", '}')?;
-            if scope != "0" {
+            // We show IPv4 as IPv4.
+            let ip: Ipv6Addr = address.parse()?;
+            if let Some(mapped) = ip.to_ipv4_mapped() {
+                address = mapped.to_string();
+            } else if scope != "0" {
                 address = format!("{address}%{scope}");
             }
             json!({

@@ -50,6 +50,8 @@ fn outcome_by_name() {
         ("abandoned", "gave up"),
         ("superseded", "was faster"),
         ("killed", "never returned"),
+        ("associated", "nothing has been sent"),
+        ("dissolved", "no peer any more"),
     ] {
         let by_name = page(&[outcome]);
         let (title, _) = by_name.split_once('\n').unwrap();
@@ -107,6 +109,8 @@ fn whole_table() {
         "abandoned               ",
         "established             ",
         "killed                  ",
+        "associated              ",
+        "dissolved               ",
     ] {
         assert!(
             table.lines().any(|line| line.starts_with(row)),

@@ -151,6 +151,36 @@ impl Transport {
 }
 
 codes! {
+    /// What kind of socket was asked for, in the numbers of socket(2): [`crate::record::Connect::socket_type`].
+    pub enum SocketType {
+        /// The descriptor is no socket, or nobody looked.
+        Unknown = 0, "unknown";
+        /// A connection, of bytes.
+        Stream = 1, "stream";
+        /// No connection: each datagram is on its own.
+        Datagram = 2, "dgram";
+        /// No connection, and no transport either.
+        Raw = 3, "raw";
+        /// No connection, but reliable.
+        Rdm = 4, "rdm";
+        /// A connection, of messages.
+        Seqpacket = 5, "seqpacket";
+        /// DCCP's connection.
+        Dccp = 6, "dccp";
+        /// Obsolete: packets of a network interface.
+        Packet = 10, "packet";
+    }
+}
+
+impl SocketType {
+    /// Whether connect only notes the peer, and sends nothing.
+    #[must_use]
+    pub const fn is_connectionless(self) -> bool {
+        matches!(self, Self::Datagram | Self::Raw | Self::Rdm | Self::Packet)
+    }
+}
+
+codes! {
     /// What became of an attempt: [`crate::record::Outcome::outcome`].
     pub enum Settlement {
         /// Nothing yet. In no record, only in the kernel object's tables.
@@ -211,6 +241,6 @@ mod tests {
 
     #[test]
     fn numbers_and_names_are_unique() {
-        assert_table!(Kind Via AddressSource Transport Settlement CallResult);
+        assert_table!(Kind Via AddressSource Transport SocketType Settlement CallResult);
     }
 }

@@ -11,13 +11,13 @@
 
 use crate::code::Kind;
 #[cfg(doc)]
-use crate::code::{AddressSource, Settlement, Transport, Via};
+use crate::code::{AddressSource, Settlement, SocketType, Transport, Via};
 
 /// Name of the ring buffer map that carries the records.
 pub const RECORDS_MAP: &str = "RECORDS";
 
 /// Version of the layouts in this file; a record of another version is not decoded.
-pub const VERSION: u16 = 3;
+pub const VERSION: u16 = 4;
 
 /// Largest address that `connect(2)` accepts, in bytes: `sizeof(struct sockaddr_storage)`
 /// (`_K_SS_MAXSIZE` in the kernel's `include/uapi/linux/socket.h`).
@@ -147,8 +147,10 @@ wire! {
         pub transport: u8,
         /// 1: the attempt goes on, and an [`Outcome`] will follow. Otherwise 0.
         pub unsettled: u8,
+        /// What kind of socket it is: a [`SocketType`].
+        pub socket_type: u8,
         /// Always 0.
-        pub reserved: [u8; 5],
+        pub reserved: [u8; 4],
         /// Both ends of the socket.
         pub endpoints: Endpoints,
     }

@@ -27,15 +27,18 @@ pub struct Series {
     pub cgroup_id: u64,
     /// Task name when the call was entered, ended by a NUL.
     pub comm: [u8; COMM_LEN],
-    /// [`crate::family::class_of`].
+    /// [`crate::family::class_of`] of the address; an IPv4-mapped one is IPv4.
     pub family: u8,
     /// [`crate::counter::errno_code`].
     pub errno: u8,
+    /// Number of a [`crate::code::Transport`].
+    pub transport: u8,
     /// How many bytes of [`Self::address`] are the caller's.
     pub address_len: u8,
     /// Always 0.
-    pub reserved: [u8; 5],
-    /// The address passed, with zeros for the parts that were not asked for.
+    pub reserved: [u8; 4],
+    /// The address passed, with zeros for the parts that were not asked for; of an IPv4-mapped one, the IPv4 address
+    /// as a `sockaddr_in`.
     pub address: [u8; SERIES_ADDRESS_MAX],
 }
 

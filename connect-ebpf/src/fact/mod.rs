@@ -1,5 +1,6 @@
 //! Facts: what is read of the current task, of sockets, registers and memory. Nothing is kept here.
 
+pub(crate) mod address;
 #[cfg_attr(bpf_target_arch = "aarch64", path = "architecture/aarch64.rs")]
 #[cfg_attr(bpf_target_arch = "x86_64", path = "architecture/x86_64.rs")]
 pub(crate) mod architecture;

@@ -50,6 +50,10 @@ pub(crate) struct Socket {
     pub(crate) inode: u64,
     /// What it is.
     pub(crate) transport: Transport,
+    /// What kind it is: the number of a [`SocketType`], or of none that we know.
+    ///
+    /// [`SocketType`]: connect_ebpf::code::SocketType
+    pub(crate) kind: u8,
     /// 1: it has begun to connect already, so a call on it asks for that attempt. Otherwise 0.
     pub(crate) begun: u8,
 }
@@ -153,6 +157,7 @@ pub(crate) fn of_file(file: u64) -> Option<Socket> {
         sk,
         inode,
         transport,
+        kind: kind as u8,
         begun: u8::from(inode != 0 && state > SS_UNCONNECTED),
     })
 }

@@ -21,7 +21,7 @@ use connect_ebpf::{
         Durations, ERRNO_OTHER, Failure, Tally, bounded_transport, durations_index, errno_code,
         tally_index,
     },
-    family::{CLASS_UNKNOWN, class_of, coarse_class},
+    family::coarse_class,
     histogram::{BOUNDS, BOUNDS_NS, Histogram},
     record::{Call, Connect, KNOWN_ENTRY},
     uapi::errno::EINPROGRESS,
@@ -31,6 +31,7 @@ use super::{
     atomic::{add, increment},
     keyed, series,
 };
+pub(crate) use crate::fact::address::class;
 use crate::fact::setting::counting;
 
 // The agent makes these maps as large as they must be, where it counts at all.
@@ -176,17 +177,6 @@ fn count_failure(family: u8, transport: u8, via: u8, errno: u8) -> bool {
         errno,
     };
     keyed::count(&FAILURES, &failure)
-}
-
-/// Class of the family of the address passed.
-#[inline(always)]
-pub(crate) fn class(call: &Call) -> u8 {
-    let [low, high, ..] = call.address;
-    if call.address_len >= 2 {
-        class_of(u16::from_ne_bytes([low, high]))
-    } else {
-        CLASS_UNKNOWN
-    }
 }
 
 /// Number of [`SEARCHED`], a power of two.

@@ -12,7 +12,6 @@ use aya_ebpf::{
 };
 use connect_ebpf::{
     counter::{ERRNO_NONE, errno_code},
-    family::{CLASS_UNKNOWN, class_of},
     record::{Call, Connect},
     series::{
         LABEL_CGROUP, LABEL_PEER_ADDRESS, LABEL_PEER_PORT, LABEL_PROCESS, SERIES_ADDRESS_MAX,
@@ -22,7 +21,7 @@ use connect_ebpf::{
 };
 
 use super::{atomic::increment_in, keyed};
-use crate::fact::{setting::counting, words};
+use crate::fact::{address, setting::counting, words};
 
 // The agent makes these maps as large as they must be.
 
@@ -68,11 +67,17 @@ pub(super) fn count(connect: &Connect) {
 
 #[inline(always)]
 fn count_under_labels(connect: &Connect, series: &mut Series) {
-    let Connect { call, ret, .. } = connect;
+    let Connect {
+        call,
+        ret,
+        transport,
+        ..
+    } = connect;
     let labels = counting!(labels);
     // SAFETY: an element of a map, which begins at a multiple of eight, and of integers only.
     unsafe { words::zero(&raw mut *series) }
-    series.family = family(call).map_or(CLASS_UNKNOWN, class_of);
+    series.family = address::class(call);
+    series.transport = *transport;
     series.errno = if *ret < 0 {
         errno_code(ret.unsigned_abs())
     } else {
@@ -116,10 +121,14 @@ fn set_address(series: &mut Series, call: &Call, parts: Parts) -> bool {
     let length = u64::from(call.address_len);
     let passed = &call.address;
     let to = &mut series.address;
-    match family(call) {
-        // struct sockaddr_in: family 2, port 2, address 4, zeros.
+    match u16::try_from(address::family(call)).ok() {
+        // struct sockaddr_in: family 2, port 2, address 4, zeros. An IPv4-mapped address becomes one.
         Some(AF_INET) if length >= 8 => {
-            let address = [passed[4], passed[5], passed[6], passed[7]];
+            let address = if address::is_mapped(call) {
+                [passed[20], passed[21], passed[22], passed[23]]
+            } else {
+                [passed[4], passed[5], passed[6], passed[7]]
+            };
             if is_own_port([passed[2], passed[3]])
                 && (address[0] == 127
                     || u32::from_ne_bytes(address) == 0
@@ -127,12 +136,12 @@ fn set_address(series: &mut Series, call: &Call, parts: Parts) -> bool {
             {
                 return false;
             }
-            to[..2].copy_from_slice(&passed[..2]);
+            to[..2].copy_from_slice(&AF_INET.to_ne_bytes());
             if parts.port {
                 to[2..4].copy_from_slice(&passed[2..4]);
             }
             if parts.address {
-                to[4..8].copy_from_slice(&passed[4..8]);
+                to[4..8].copy_from_slice(&address);
             }
             series.address_len = 16;
         }
@@ -226,11 +235,4 @@ fn is_own_address6(passed: &[u8; 128]) -> bool {
         others |= byte;
     }
     others == 0
-}
-
-/// Family of the address passed.
-#[inline(always)]
-fn family(call: &Call) -> Option<u16> {
-    let [low, high, ..] = call.address;
-    (call.address_len >= 2).then_some(u16::from_ne_bytes([low, high]))
 }

@@ -5,7 +5,7 @@ use core::{mem::offset_of, ptr::with_exposed_provenance};
 
 use aya_ebpf::helpers::generated::{bpf_probe_read_kernel, bpf_probe_read_user};
 use connect_ebpf::{
-    code::{AddressSource, Kind, Transport},
+    code::{AddressSource, Kind, SocketType, Transport},
     record::{
         ADDRESS_MAX, COMM_LEN, Call as Record, Connect, Endpoints, Header, KNOWN_ARGUMENTS,
         KNOWN_ENTRY,
@@ -68,7 +68,8 @@ impl Call {
             killed: 0,
             transport: Transport::Unknown.number(),
             unsettled: 0,
-            reserved: [0; 5],
+            socket_type: SocketType::Unknown.number(),
+            reserved: [0; 4],
             endpoints: Endpoints::UNKNOWN,
         },
         address_pointer: 0,
@@ -137,19 +138,27 @@ impl Call {
     /// Notes the socket that the call is about.
     #[inline(always)]
     pub(super) fn is_about(&mut self, socket: Option<Socket>) {
-        let (sk, inode, transport, begun) = match socket {
+        let (sk, inode, transport, socket_type, begun) = match socket {
             Some(socket) => (
                 socket.sk,
                 socket.inode,
                 socket.transport.number(),
+                socket.kind,
                 socket.begun.into(),
             ),
-            None => (0, 0, Transport::Unknown.number(), 0),
+            None => (
+                0,
+                0,
+                Transport::Unknown.number(),
+                SocketType::Unknown.number(),
+                0,
+            ),
         };
         words::set(&mut self.sk, sk);
         words::set(&mut self.inode, inode);
         words::set(&mut self.begun, begun);
         self.connect.transport = transport;
+        words::set(&mut self.connect.socket_type, socket_type);
     }
 
     /// Notes what the call has returned, at `at_ns` of `CLOCK_MONOTONIC`.

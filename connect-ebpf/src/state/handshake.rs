@@ -45,7 +45,7 @@ pub(crate) fn begin(sk: u64, endpoints: impl FnOnce() -> Endpoints) {
         attempt::begin(call, sk, task::now());
     } else if observed::owner(id) {
         let endpoints = endpoints();
-        if observed::is_wanted(endpoints.family) {
+        if observed::peer(&endpoints) {
             attempt::begin_unexplained(id, sk, &endpoints, task::now());
         }
     }

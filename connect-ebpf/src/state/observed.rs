@@ -10,13 +10,14 @@ use aya_log_ebpf::error;
 use connect_ebpf::{
     code::Settlement,
     loss::KernelLoss,
-    record::{Call, Connect},
+    record::{Call, Connect, Endpoints},
     settings::{ANY, LINEAGE_ENTRIES, SWITCH_ON_COMPAT},
     uapi::errno::EINPROGRESS,
 };
 
 use crate::{
     fact::{
+        address,
         setting::setting,
         task::{self, TaskId},
     },
@@ -86,17 +87,22 @@ pub(super) fn is_rival(connect: &Connect) -> bool {
     setting!(failed) != 0 && connect.handshake_ns != 0 && family(&connect.call)
 }
 
-/// Whether calls for an address of this family are reported.
+/// Whether calls for an address of this family are reported. An IPv4-mapped one is IPv4.
 #[inline(always)]
 pub(super) fn family(call: &Call) -> bool {
-    let [low, high, ..] = call.address;
-    setting!(family) == ANY || (call.address_len >= 2 && is_wanted(u16::from_ne_bytes([low, high])))
+    setting!(family) == ANY || is_wanted(address::family(call))
 }
 
-/// Whether this family is reported.
+/// Whether connections to a peer of this family are reported.
 #[inline(always)]
-pub(super) fn is_wanted(family: u16) -> bool {
-    setting!(family) == ANY || setting!(family) == u32::from(family)
+pub(super) fn peer(endpoints: &Endpoints) -> bool {
+    setting!(family) == ANY || is_wanted(address::peers_family(endpoints))
+}
+
+/// Whether this family is reported, of all that there are.
+#[inline(always)]
+fn is_wanted(family: u32) -> bool {
+    setting!(family) == family
 }
 
 /// Whether this outcome of an attempt is reported. Whoever asks for failures wants to know of what

@@ -5,7 +5,7 @@ use core::mem::replace;
 use aya_ebpf::EbpfContext;
 use aya_log_ebpf::error;
 use connect_ebpf::{
-    code::{AddressSource, Transport, Via},
+    code::{AddressSource, SocketType, Transport, Via},
     loss::{KernelLoss, RETURNS_BY_FUNCTION, RETURNS_CONFIRMED, RETURNS_MISSED},
     record::{KNOWN_ARGUMENTS, KNOWN_ENTRY},
 };
@@ -124,6 +124,7 @@ pub(super) fn call_under_way(id: TaskId, sk: u64) -> Option<&'static mut Call> {
         sk,
         inode: 0,
         transport: Transport::Tcp,
+        kind: SocketType::Stream.number(),
         begun: 0,
     }));
     call.connect.call.entered_ns = task::now();

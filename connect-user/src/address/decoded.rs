@@ -12,7 +12,7 @@ pub struct Address {
     /// `AF_INET` and so on, or the number as text; `None` when there are fewer than 2 bytes.
     #[serde(rename = "address.family", skip_serializing_if = "Option::is_none")]
     pub family: Option<Cow<'static, str>>,
-    /// How [`Self::peer_address`] is written: `ipv4` or `ipv6` (also for a v4-mapped address).
+    /// How [`Self::peer_address`] is written: `ipv4` (also of an IPv4-mapped address) or `ipv6`.
     #[serde(rename = "network.type", skip_serializing_if = "Option::is_none")]
     pub network_type: Option<&'static str>,
     /// The address in the notation of its family; text an application chose is

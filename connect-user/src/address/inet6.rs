@@ -11,9 +11,20 @@ use super::{bytes::at, decoded::Address};
 /// | 8 | `sin6_addr` | 16 bytes, in the order they are written |
 /// | 24 | `sin6_scope_id` | u32, host order: an interface index; 0 is none |
 ///
+/// An IPv4-mapped address (`::ffff:a.b.c.d`) is the IPv4 address that the kernel connects to, and has no scope.
+///
 /// The kernel accepts 24 bytes, which is the struct before it had a scope (`SIN6_LEN_RFC2133`).
 pub(super) fn decode(bytes: &[u8]) -> Option<Address> {
     let ip = Ipv6Addr::from(at::<16>(bytes, 8)?);
+    let port = Some(u16::from_be_bytes(at(bytes, 2)?).into());
+    if let Some(mapped) = ip.to_ipv4_mapped() {
+        return Some(Address {
+            network_type: Some("ipv4"),
+            peer_address: Some(mapped.to_string()),
+            peer_port: port,
+            ..Address::default()
+        });
+    }
     let scope = at(bytes, 24).map_or(0, u32::from_ne_bytes);
     Some(Address {
         network_type: Some("ipv6"),
@@ -21,7 +32,7 @@ pub(super) fn decode(bytes: &[u8]) -> Option<Address> {
             0 => ip.to_string(),
             _ => format!("{ip}%{scope}"),
         }),
-        peer_port: Some(u16::from_be_bytes(at(bytes, 2)?).into()),
+        peer_port: port,
         ..Address::default()
     })
 }
@@ -66,10 +77,20 @@ mod tests {
     }
 
     #[test]
-    fn mapped_is_written_as_ipv6() {
+    fn mapped_is_the_ipv4_that_it_is() {
         let mapped = Ipv6Addr::from_bits(0xffff_7f00_0001).octets();
-        let address = decode(&sockaddr(10, &[&PORT, &FLOW, &mapped, &[0; 4]]));
-        assert_eq!(address.network_type, Some("ipv6"));
-        assert_eq!(address.destination(), "[::ffff:127.0.0.1]:443");
+        let lengths: [&[u8]; 3] = [&[], &[0; 4], &[7; 4]];
+        for scope in lengths {
+            let address = decode(&sockaddr(10, &[&PORT, &FLOW, &mapped, scope]));
+            assert_eq!(address.family.as_deref(), Some("AF_INET6"));
+            assert_eq!(address.network_type, Some("ipv4"));
+            assert_eq!(address.destination(), "127.0.0.1:443");
+        }
+        // IPv4-compatible, and so close to mapped: neither is.
+        for not_mapped in [0x7f00_0001, 0xfffe_7f00_0001, 0x1_ffff_7f00_0001] {
+            let bytes = Ipv6Addr::from_bits(not_mapped).octets();
+            let address = decode(&sockaddr(10, &[&PORT, &FLOW, &bytes]));
+            assert_eq!(address.network_type, Some("ipv6"));
+        }
     }
 }

@@ -91,7 +91,7 @@ pub enum Command {
     /// all.
     Explain {
         /// An errno by name or number: ECONNREFUSED, econnrefused, 111, -111; or an outcome: established,
-        /// failed, abandoned, superseded, killed.
+        /// failed, abandoned, superseded, associated, dissolved, killed.
         #[arg(allow_negative_numbers = true, value_name = "ERRNO|OUTCOME")]
         what: Option<String>,
     },
@@ -267,8 +267,8 @@ pub struct Means {
     /// Which kernel hooks to use.
     #[arg(long, value_enum, default_value_t = Hooks::Auto, value_name = "HOOKS")]
     pub hooks: Hooks,
-    /// Do not look at the socket behind the descriptor: no transport, local address and attempt of
-    /// calls that are not TCP's first; each call costs less.
+    /// Do not look at the socket behind the descriptor: no transport, kind of socket, local address and
+    /// attempt of calls that are not TCP's first; each call costs less.
     #[arg(long)]
     pub skip_socket: bool,
     /// Do not observe connects by io_uring, which makes each of its operations cost a little more; of
@@ -292,7 +292,7 @@ pub struct Filters {
     /// Only processes of this real user id.
     #[arg(long, value_parser = clap::value_parser!(u32).range(..i64::from(u32::MAX)))]
     pub uid: Option<u32>,
-    /// Only addresses of this family: inet, inet6, unix, AF_VSOCK, 40, ...
+    /// Only addresses of this family: inet, inet6, unix, AF_VSOCK, 40, ... An IPv4-mapped address is inet.
     #[arg(long, value_parser = value::family)]
     pub family: Option<u16>,
     /// Only what failed, each attempt once: calls that returned an errno, and attempts that failed or were given up

@@ -15,14 +15,10 @@ pub(super) const SUCCESS: Entry = Entry {
         ),
         (
             "UDP",
-            "The destination was noted and a route was found. Nothing was sent, so nobody need be \
-             there.",
+            "Shown as associated, as nothing was sent: connect-observer explain associated. Only \
+             where nobody looks at sockets (--skip-socket) it is ok, too.",
         ),
-        (
-            "any",
-            "To AF_UNSPEC: the association was dissolved. An address that somebody forgot to fill \
-             in looks exactly like that.",
-        ),
+        ("any", "To AF_UNSPEC: shown as dissolved."),
     ],
     causes: &[],
     look_at: &[("ss -tnp dst ADDR", "the connection")],

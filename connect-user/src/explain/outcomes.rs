@@ -127,6 +127,74 @@ pub(super) const ENTRIES: &[Entry] = &[
         ],
     },
     Entry {
+        name: "associated",
+        meaning: "the socket has noted its peer, and nothing has been sent",
+        hint: "nothing was sent: whether the peer is there shows later, if at all",
+        situations: &[
+            (
+                "UDP",
+                "There is a route, a local address and a port; that is all. No packet has left, so \
+                 the peer may be off, or nobody may listen there. UDP-Lite, raw and ping sockets \
+                 are the same.",
+            ),
+            (
+                "unix",
+                "Of a datagram socket (unixgram): the peer's socket is there and we may write to \
+                 it. Nobody need ever read it.",
+            ),
+            (
+                "netlink",
+                "The port id was noted. Port 0 is the kernel; of another, nobody has looked \
+                 whether it is there. CAN, TIPC and vsock datagrams are much the same.",
+            ),
+        ],
+        causes: &[
+            "Everything works: a DNS client, a logger or a QUIC client is about to send.",
+            "getaddrinfo asks which address the kernel would use: with a UDP socket it connects to \
+             each address of the name, sends nothing to any, and sorts them. The connect that \
+             counts comes after, by TCP for the most part.",
+            "If the application complains all the same: the error came after the connect. ICMP says \
+             that nobody listens, and the next send or recv gets ECONNREFUSED; or no answer comes.",
+        ],
+        look_at: &[
+            (
+                "tcpdump -ni any host ADDR and port PORT",
+                "whether anything is sent, and what comes back",
+            ),
+            ("ss -unap", "UDP sockets with their peers, and who has them"),
+            (
+                "strace -f -e trace=network -p PID",
+                "what the application sends and gets after the connect",
+            ),
+        ],
+    },
+    Entry {
+        name: "dissolved",
+        meaning: "the socket has no peer any more (AF_UNSPEC)",
+        hint: "the application took the peer away from its socket (AF_UNSPEC)",
+        situations: &[
+            (
+                "datagrams",
+                "The association is gone, and the socket takes datagrams from everybody again. \
+                 Nothing is sent.",
+            ),
+            (
+                "TCP",
+                "The connection is cut, by a reset where there was one; an attempt that goes on is \
+                 abandoned. The socket can connect again.",
+            ),
+        ],
+        causes: &[
+            "getaddrinfo uses one UDP socket to ask about several addresses, one after the other.",
+            "Somebody forgot to fill in the address: zeros look exactly like that.",
+            "The application uses its socket again for another peer.",
+        ],
+        look_at: &[(
+            "connect-observer trace --pid PID",
+            "what the same descriptor (FD) connected to before, and connects to next",
+        )],
+    },
+    Entry {
         name: "killed",
         meaning: "the call never returned to the application",
         hint: "the call never returned: its thread ended, or a handler jumped away",

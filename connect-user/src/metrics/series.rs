@@ -143,6 +143,7 @@ fn shown_labels(key: &Key, asked: u32) -> Labels {
     };
     let mut shown = vec![
         ("family", class_name(key.family).to_owned()),
+        ("transport", labels::transport(key.transport).into_owned()),
         ("errno", labels::errno(key.errno).into_owned()),
     ];
     if asked & LABEL_PROCESS != 0 {

@@ -2,12 +2,32 @@
 
 use std::borrow::Cow;
 
+use connect_ebpf::code::{SocketType, Transport};
 use unicode_width::{UnicodeWidthChar as _, UnicodeWidthStr as _};
 
-/// `AF_INET6` as `inet6`; a number as it is.
-pub(super) fn family(name: Option<&str>) -> String {
-    let name = name.unwrap_or("-");
-    name.strip_prefix("AF_").unwrap_or(name).to_lowercase()
+use crate::event::Call;
+
+/// Columns of [`transport`].
+pub(super) const TRANSPORT_WIDTH: usize = 8;
+
+/// What the socket is, and whether it speaks IPv6: `tcp`, `tcp6`, `unixgram`. Where that is not known, the family of
+/// the address: `inet`, `netlink`, a number as it is. An IPv4-mapped address is IPv4.
+pub(super) fn transport(call: &Call) -> Cow<'static, str> {
+    let known = match (call.transport, call.socket_type) {
+        (Transport::Unknown | Transport::Other, _) => None,
+        (Transport::Unix, SocketType::Datagram) => Some("unixgram".into()),
+        (Transport::Unix, SocketType::Seqpacket) => Some("unixseq".into()),
+        (Transport::Unix, _) => Some("unix".into()),
+        (transport, _) if call.address.network_type == Some("ipv6") => {
+            Some(format!("{transport}6").into())
+        }
+        (transport, _) => Some(transport.name().into()),
+    };
+    known.unwrap_or_else(|| {
+        let name = call.family().unwrap_or("-");
+        let name = name.strip_prefix("AF_").unwrap_or(name).to_lowercase();
+        cut(&name, TRANSPORT_WIDTH).into_owned().into()
+    })
 }
 
 /// Escaped text cut to so many columns, `~` where something is missing. An escape is kept whole or

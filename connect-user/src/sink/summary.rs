@@ -1,4 +1,4 @@
-//! The summary: one row per process, destination and result.
+//! The summary: one row per process, transport, destination and result.
 //!
 //! Memory is bounded: beyond [`ROWS_MAX`] rows, further combinations are only counted together.
 
@@ -7,16 +7,16 @@ use std::{
     collections::{HashMap, hash_map::Entry},
 };
 
-use connect_ebpf::code::Settlement;
+use connect_ebpf::code::{Settlement, SocketType, Transport};
 use hdrhistogram::Histogram;
 use jiff::Timestamp;
 use serde::Serialize;
 use unicode_width::UnicodeWidthStr as _;
 
-use super::cells::{cut, duration, family, pad, wrap};
+use super::cells::{cut, duration, pad, transport, wrap};
 use crate::{
     errno,
-    event::{self, Verdict},
+    event::{self, Verdict, is_unknown, is_unknown_type},
     totals::Totals,
 };
 
@@ -35,13 +35,17 @@ const DIGITS: u8 = 2;
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 struct Key {
     comm: String,
-    family: Option<Cow<'static, str>>,
+    /// As the table shows it.
+    transport: Cow<'static, str>,
     destination: String,
     result: String,
 }
 
 #[derive(Debug)]
 struct Row {
+    family: Option<String>,
+    transport: Transport,
+    socket_type: SocketType,
     verdict: Verdict,
     errno: u32,
     outcome: Option<Settlement>,
@@ -55,6 +59,9 @@ struct Row {
 impl Row {
     fn new(line: event::Line<'_>) -> Option<Self> {
         Some(Self {
+            family: line.call.family().map(str::to_owned),
+            transport: line.call.transport,
+            socket_type: line.call.socket_type,
             verdict: line.verdict,
             errno: line.errno,
             outcome: line.outcome,
@@ -81,6 +88,10 @@ struct Line<'a> {
     comm: &'a str,
     #[serde(rename = "address.family", skip_serializing_if = "Option::is_none")]
     family: Option<&'a str>,
+    #[serde(rename = "network.transport", skip_serializing_if = "is_unknown")]
+    transport: Transport,
+    #[serde(rename = "socket.type", skip_serializing_if = "is_unknown_type")]
+    socket_type: SocketType,
     destination: &'a str,
     errno: u32,
     #[serde(rename = "error.type", skip_serializing_if = "Option::is_none")]
@@ -96,6 +107,8 @@ struct Line<'a> {
     durations: Option<Durations>,
     #[serde(skip)]
     verdict: Verdict,
+    #[serde(skip)]
+    shown_transport: &'a str,
     #[serde(skip)]
     result: &'a str,
 }
@@ -128,7 +141,7 @@ impl Summary {
     pub(super) fn add(&mut self, line: event::Line<'_>) {
         let key = Key {
             comm: line.call.comm.clone(),
-            family: line.call.address.family.clone(),
+            transport: transport(line.call),
             destination: line.call.address.destination(),
             result: line.result.to_owned(),
         };
@@ -160,7 +173,10 @@ impl Summary {
             .iter()
             .map(|(key, row)| Line {
                 comm: &key.comm,
-                family: key.family.as_deref(),
+                family: row.family.as_deref(),
+                transport: row.transport,
+                socket_type: row.socket_type,
+                shown_transport: &key.transport,
                 destination: &key.destination,
                 errno: row.errno,
                 error_type: (row.errno != 0).then(|| errno::label(row.errno)),
@@ -215,8 +231,8 @@ impl Summary {
     ) -> Vec<Vec<u8>> {
         let mut page = vec![
             format!(
-                "{:>7} {:13} {:>7} {:>7} {:>7} {:15} {:7} DESTINATION\n",
-                "COUNT", "RESULT", "MEDIAN", "P99", "MAX", "PROCESS", "FAMILY"
+                "{:>7} {:13} {:>6} {:>6} {:>6} {:15} {:9} DESTINATION\n",
+                "COUNT", "RESULT", "MEDIAN", "P99", "MAX", "PROCESS", "TRANSPORT"
             )
             .into_bytes(),
         ];
@@ -230,12 +246,12 @@ impl Summary {
             };
             let comm = cut(line.comm, 15);
             let cells = [
-                format!(" {:>7}", shown(|durations| durations.median)),
-                format!(" {:>7}", shown(|durations| durations.p99)),
-                format!(" {:>7}", shown(|durations| durations.max)),
+                format!(" {:>6}", shown(|durations| durations.median)),
+                format!(" {:>6}", shown(|durations| durations.p99)),
+                format!(" {:>6}", shown(|durations| durations.max)),
                 format!(" {comm}"),
                 pad(15_usize.saturating_sub(comm.width())),
-                format!(" {:7} ", family(line.family)),
+                format!(" {:9} ", line.shown_transport),
             ];
             rest.extend(cells);
             let start = 8 + line.result.width() + rest.width();
@@ -271,7 +287,7 @@ impl Summary {
 mod tests {
     #![expect(clippy::unwrap_used, reason = "a test says what is wrong by panicking")]
 
-    use connect_ebpf::code::{AddressSource, Transport, Via};
+    use connect_ebpf::code::{AddressSource, Via};
 
     use super::*;
     use crate::{
@@ -300,6 +316,7 @@ mod tests {
                 address: crate::address::decode(&sockaddr),
                 address_source: AddressSource::Entry,
                 transport: Transport::Unix,
+                socket_type: SocketType::Stream,
                 local_address: None,
                 local_port: None,
                 destination_address: None,

@@ -10,7 +10,7 @@ use jiff::tz::TimeZone;
 use unicode_width::UnicodeWidthStr as _;
 
 use super::{
-    cells::{cut, duration, family, pad, wrap},
+    cells::{TRANSPORT_WIDTH, cut, duration, pad, transport, wrap},
     summary::Summary,
     timeline::{Timeline, When},
 };
@@ -77,10 +77,11 @@ impl Table {
 
     pub(super) fn header(&self, line: &mut Vec<u8>) {
         let titles = format!(
-            "{:time$} {:process$} {:7} {:>3} {:13} {:>7} DESTINATION",
+            "{:time$} {:process$} {:9} {:>2} {:13} {:>6} DESTINATION",
             "TIME",
             "PROCESS",
-            "FAMILY",
+            // Wider than its cells, as the title beside it is narrower than its own.
+            "TRANSPORT",
             "FD",
             "RESULT",
             "TOOK",
@@ -137,7 +138,7 @@ impl Table {
             self.process_width(),
         );
         cells.push(' ');
-        push_padded(&mut cells, &family(call.address.family.as_deref()), 7);
+        push_padded(&mut cells, &transport(call), TRANSPORT_WIDTH);
         let fd = call.fd.map_or("-".to_owned(), |fd| fd.to_string());
         // Writing to a String does not fail.
         let _ok = write!(cells, " {fd:>3} ");
@@ -146,7 +147,7 @@ impl Table {
         self.push(line, color(shown.verdict), result);
         let mut rest = pad(13_usize.saturating_sub(result.len()));
         let took = shown.duration_ns.map_or("-".to_owned(), duration);
-        let _ok = write!(rest, " {took:>7} ");
+        let _ok = write!(rest, " {took:>6} ");
         let start = cells.width() + result.len() + rest.width();
         let mut destination = destination(shown);
         if let Some(really) = when.really {
@@ -206,7 +207,7 @@ impl Table {
 }
 
 /// The address that was passed; where the kernel really went, if elsewhere; how the call was made, if not
-/// as usual; and of an outcome, what its call had returned.
+/// as usual; that it was IPv4-mapped, where that may be why it was refused; and of an outcome, what its call had returned.
 fn destination(shown: Line<'_>) -> String {
     let mut text = shown.call.address.destination();
     if let (Some(ip), Some(port)) = (shown.call.destination_address, shown.call.destination_port) {
@@ -220,6 +221,10 @@ fn destination(shown: Line<'_>) -> String {
         Via::Syscall | Via::Unknown => None,
     } {
         let _ok = write!(text, " ({way})");
+    }
+    if shown.is_refused && shown.call.is_mapped() {
+        // The socket may be one of IPv4, or of IPv6 alone.
+        text.push_str(" (v4-mapped)");
     }
     if let Some(left_with) = shown.left_with {
         let _ok = match shown.unread {

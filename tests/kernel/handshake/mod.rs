@@ -52,7 +52,7 @@ fn wait(socket: &(impl AsFd + AsRawFd)) -> Result<i32> {
 }
 
 /// Waits until an attempt of this thread is settled, which must be so, and writes it down.
-fn conclude(
+pub(super) fn conclude(
     stage: &Stage,
     socket: &(impl AsFd + AsRawFd),
     address: &Sockaddr,
