@@ -151,7 +151,7 @@ fn outcome(record: &record::Outcome, clock: &Clock) -> Result<Outcome, Malformed
         left_with: if call.via == Via::Unknown {
             "an unseen call".to_owned()
         } else {
-            error_type(errno::of_return(record.ret)).unwrap_or_else(|| "ok".to_owned())
+            error_type(errno::of_return(record.ret)).unwrap_or_else(|| call.success().to_owned())
         },
         call,
     })

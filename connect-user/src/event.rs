@@ -169,7 +169,8 @@ impl Call {
     }
 
     /// What a success comes to, as a person reads it: a connection, or only what the socket has noted.
-    fn success(&self) -> &'static str {
+    #[must_use]
+    pub fn success(&self) -> &'static str {
         if self.passed("AF_UNSPEC") {
             "dissolved"
         } else if self.socket_type.is_connectionless()

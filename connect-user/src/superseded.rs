@@ -175,7 +175,10 @@ fn place(call: &Call) -> Option<(Place, IpAddr)> {
 
 #[cfg(test)]
 mod tests {
-    use connect_ebpf::{code::AddressSource, uapi::family::AF_INET6};
+    use connect_ebpf::{
+        code::{AddressSource, SocketType},
+        uapi::family::AF_INET6,
+    };
 
     use super::*;
     use crate::{address, clock::Clock, event::Outcome};
@@ -219,6 +222,7 @@ mod tests {
                 id: format!("{:x}-{:x}", self.began_ms, self.to),
                 attempt: String::new(),
                 timestamp: Clock::fixed(0).wall(self.settled_ms * MS),
+                ended: Clock::fixed(0).moment(self.settled_ms * MS),
                 call: Call {
                     pid: 1,
                     tid: self.tid,
@@ -230,6 +234,7 @@ mod tests {
                     address: address::decode(&sockaddr),
                     address_source: AddressSource::Entry,
                     transport: Transport::Tcp,
+                    socket_type: SocketType::Stream,
                     local_address: None,
                     local_port: None,
                     destination_address: None,

@@ -191,6 +191,7 @@ fn check_outcome(record: &record::Outcome, outcome: &Outcome) {
         (1, _) => (Settlement::Established, Some(0)),
         (2, 0) => (Settlement::Failed, None),
         (2, errno) => (Settlement::Failed, Some(errno)),
+        (3, errno) if errno != 0 => (Settlement::Abandoned, Some(errno)),
         (3, _) => (Settlement::Abandoned, None),
         (code, _) => panic!("{code} is no outcome"),
     };
@@ -209,7 +210,7 @@ enum Kind {
 }
 
 /// The public keys of an event, in their order; those with `true` are in every one.
-const KEYS: [(&str, Kind, bool); 33] = [
+const KEYS: [(&str, Kind, bool); 34] = [
     ("event", Kind::Text, true),
     ("id", Kind::Text, true),
     ("attempt", Kind::Text, false),

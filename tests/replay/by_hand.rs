@@ -265,6 +265,28 @@ fn attempts() -> Vec<(&'static str, Vec<u8>)> {
             .as_bytes()
             .to_vec(),
         ),
+        (
+            "abandoned, with an error that nobody has read",
+            Outcome {
+                outcome: Settlement::Abandoned.number(),
+                errno: 113,
+                ..outcome
+            }
+            .as_bytes()
+            .to_vec(),
+        ),
+        (
+            "an association that has failed",
+            Outcome {
+                outcome: Settlement::Failed.number(),
+                errno: 111,
+                ret: 0,
+                transport: Transport::Udp.number(),
+                ..outcome
+            }
+            .as_bytes()
+            .to_vec(),
+        ),
         ("superseded by what was established after it", superseded()),
         (
             "a later call about the same attempt",

@@ -5,7 +5,7 @@ use std::{fs, iter};
 use connect_observer::{
     attach::{
         selection::Functions,
-        survey::{IoUring, Outcomes, Survey},
+        survey::{Associations, IoUring, Outcomes, Survey},
     },
     clock::Clock,
     coverage::Coverage,
@@ -54,6 +54,7 @@ fn notices_and_losses() {
             &Survey {
                 interruptions: Some(true),
                 outcomes: Outcomes::WithoutErrno("no BTF".to_owned()),
+                associations: Associations::Off("no BTF".to_owned()),
                 io_uring: IoUring::Off("no BTF".to_owned()),
                 functions: FunctionIds::default(),
             },
