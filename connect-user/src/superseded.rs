@@ -79,14 +79,14 @@ impl Rivals {
     pub fn judge(&mut self, event: &mut Event) {
         match event {
             Event::Connect(connect) if connect.handshake_ns.is_some() && !connect.asks_again() => {
-                let began = connect.timestamp.as_nanosecond();
                 let Some(took) = connect.duration_ns else {
                     return;
                 };
-                self.remember(&connect.id, &connect.call, began, began + i128::from(took));
+                let at = i128::from(connect.ended.monotonic_ns);
+                self.remember(&connect.id, &connect.call, at - i128::from(took), at);
             }
             Event::Outcome(outcome) => {
-                let at = outcome.timestamp.as_nanosecond();
+                let at = i128::from(outcome.ended.monotonic_ns);
                 let began = at - i128::from(outcome.duration_ns);
                 match outcome.outcome {
                     Settlement::Established => {

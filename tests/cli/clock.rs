@@ -29,7 +29,7 @@ fn in_a_time_namespace() {
         &["--monotonic", "864000"],
         &[],
     ] {
-        let mut command = unshared(words, &["run", "--output", "json", "--"]);
+        let mut command = unshared(words, &["run", "--output", "json", "-o", "-", "--"]);
         command.args(connecting(THREE));
         let before = Timestamp::now();
         let ended = end(&mut command);

@@ -52,7 +52,7 @@ if child == 0:
     socket.socket().connect(deaf.getsockname())
 os.waitpid(child, 0)
 ";
-    let mut command = agent(["run", "--explain", "--"]);
+    let mut command = agent(["run", "--explain", "-o", "-", "--"]);
     let ended = end(command.args(connecting(PROGRAM)));
     ended.assert_code(0);
     let hints: Vec<_> = ended

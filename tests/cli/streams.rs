@@ -39,7 +39,7 @@ fn run_writes_its_events_to_standard_error() {
         .collect();
     assert_eq!(
         kinds,
-        ["ready", "TIME", "9", "1", "10", "totals"],
+        ["ready", "TIME", "--", "9", "1", "10", "totals"],
         "{}",
         ended.stderr
     );
@@ -234,7 +234,7 @@ fn quiet_leaves_events_and_errors() {
     ended.assert_code(0);
     let lines: Vec<_> = ended.stderr.lines().collect();
     assert!(
-        matches!(lines[..], [titles, row] if titles.starts_with("TIME ") && row.ends_with(":9")),
+        matches!(lines[..], [titles, _date, row] if titles.starts_with("TIME ") && row.ends_with(":9")),
         "{}",
         ended.stderr
     );

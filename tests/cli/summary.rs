@@ -71,7 +71,7 @@ fn of_each_transport_is_a_row() {
                   s(four, datagram, '127.0.0.1'); s(six, datagram, '::ffff:127.0.0.1'); \
                   s(six, stream, '::1'); s(six, datagram, '::1')";
     let rows = |format: &str| {
-        let mut command = agent(["run", "--summary", "--output", format, "--"]);
+        let mut command = agent(["run", "--summary", "--output", format, "-o", "-", "--"]);
         command.args(connecting(script));
         let ended = end(&mut command);
         ended.assert_code(0);
@@ -155,7 +155,7 @@ fn of_a_count_of_connects() {
 /// And what each of the results means, once.
 #[test]
 fn explained_below() {
-    let mut command = agent(["run", "--summary", "--explain", "--"]);
+    let mut command = agent(["run", "--summary", "--explain", "-o", "-", "--"]);
     command.args(connecting("udp(9); tcp(1, 2); in_child(lambda: tcp(3))"));
     let ended = end(&mut command);
     ended.assert_code(0);

@@ -3,6 +3,7 @@
 
 use std::{
     collections::BTreeSet,
+    fs,
     net::TcpListener,
     os::fd::{AsRawFd as _, OwnedFd},
     sync::atomic::{AtomicBool, Ordering::Relaxed},
@@ -115,6 +116,8 @@ fn start_and_stop_with(case: &Case, hooks: &[&str]) -> Result<()> {
     let pid = program.pid()?.as_raw_nonzero().to_string();
     for time in 0..TIMES {
         let options = [&["--pid", &pid, "--ring-kib", "65536"], hooks].concat();
+        // It appends, and this is about one observation.
+        let _absent = fs::remove_file(scratch.path().join("events"));
         let agent = Observer::start(&scratch, &Command::trace(&options))?;
         agent.ready()?;
         wait::until_true("some events", || {

@@ -113,7 +113,7 @@ pub(crate) fn prometheus() -> Result<()> {
             "{in_progress:?}"
         );
         let lost = prometheus.by("reason", LOST)?;
-        ensure!(lost.len() == 13, "not every reason is there: {lost:?}");
+        ensure!(lost.len() == 14, "not every reason is there: {lost:?}");
         ensure!(lost.values().all(|&lost| lost == 0), "{lost:?}");
     }
     let said = agent.terminate()?.stderr;

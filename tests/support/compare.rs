@@ -21,7 +21,7 @@ const TOLD: usize = 20;
 /// up in between.
 const CLOCK_TOLERANCE_NS: i64 = 20_000_000;
 /// Keys that are checked by rule, as no application knows their value.
-const BY_RULE: [&str; 13] = [
+const BY_RULE: [&str; 14] = [
     "id",
     "timestamp",
     "duration_ns",

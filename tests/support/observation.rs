@@ -68,6 +68,8 @@ pub(crate) struct Observation {
     pub(crate) truth: Vec<Call>,
     /// What the agent has said on standard error.
     pub(crate) stderr: String,
+    /// The notice at the start.
+    start: Map<String, Value>,
     /// Shared by all parts of one run.
     pub(crate) missed_calls: Missed,
     missed_outcomes: Missed,
@@ -87,6 +89,7 @@ impl Observation {
             lost: BTreeMap::new(),
             truth,
             stderr: stderr.to_owned(),
+            start: Map::new(),
             missed_calls: Missed::default(),
             missed_outcomes: Missed::default(),
         };
@@ -118,6 +121,7 @@ impl Observation {
             bail!("{} notices instead of two", notices.len());
         };
         ensure!(start.get("notice") == Some(&"start".into()), "{start:?}");
+        observation.start.clone_from(start);
         ensure!(stop.get("notice") == Some(&"stop".into()), "{stop:?}");
         observation.unsettled = stop
             .get("unsettled")
@@ -142,6 +146,7 @@ impl Observation {
             lost: self.lost.clone(),
             truth,
             stderr: self.stderr.clone(),
+            start: self.start.clone(),
             missed_calls: self.missed_calls.clone(),
             missed_outcomes: self.missed_outcomes.clone(),
         })
@@ -176,6 +181,13 @@ impl Observation {
     pub(crate) fn assert_only_outcomes(&self) -> Result<()> {
         ensure!(self.connects.is_empty(), "{:?}", self.connects);
         compare::outcomes(&self.true_outcomes, &self.outcomes, &self.missed_outcomes)
+    }
+
+    /// What the start notice says of this way into connect.
+    #[cfg(target_arch = "x86_64")]
+    pub(crate) fn coverage(&self, way: &str) -> Result<&str> {
+        let said = self.start.get(&format!("coverage.{way}"));
+        said.and_then(Value::as_str).context("no such coverage")
     }
 
     /// Every attempt that a call has left unsettled has one outcome, or is unsettled at the end; and

@@ -101,6 +101,18 @@ impl Kind {
         let text = |key: &str| keys.get(key).and_then(Value::as_str).unwrap_or_default();
         let datagrams = ["udp", "udplite", "icmp", "raw"];
         let others = ["AF_UNSPEC", "AF_NETLINK", "AF_PACKET", "AF_QIPCRTR"];
+        let only_notes = ["dgram", "raw", "rdm", "packet"].contains(&text("socket.type"))
+            && [
+                "AF_UNIX",
+                "AF_INET",
+                "AF_INET6",
+                "AF_NETLINK",
+                "AF_CAN",
+                "AF_TIPC",
+                "AF_VSOCK",
+                "AF_QIPCRTR",
+            ]
+            .contains(&text("address.family"));
         match keys.get("errno").and_then(Value::as_u64) {
             _ if keys.contains_key("attempt") && keys.get("attempt") != keys.get("id") => {
                 Self::AsksAgain
@@ -108,7 +120,8 @@ impl Kind {
             _ if keys.contains_key("unsettled") => Self::Unsettled,
             Some(EINPROGRESS) => Self::Unfollowed,
             Some(0)
-                if datagrams.contains(&text("network.transport"))
+                if only_notes
+                    || datagrams.contains(&text("network.transport"))
                     || others.contains(&text("address.family")) =>
             {
                 Self::WithoutConnection

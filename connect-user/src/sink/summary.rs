@@ -113,6 +113,18 @@ struct Line<'a> {
     result: &'a str,
 }
 
+impl Line<'_> {
+    /// What tells it from other rows.
+    const fn name(&self) -> (&str, &str, &str, &str) {
+        (
+            self.comm,
+            self.destination,
+            self.result,
+            self.shown_transport,
+        )
+    }
+}
+
 /// Time in the call, in ns.
 #[derive(Clone, Copy, Debug, Serialize)]
 struct Durations {
@@ -201,13 +213,7 @@ impl Summary {
                 Verdict::Superseded => 3,
                 Verdict::Succeeded => 4,
             };
-            (order(a), b.count, a.comm, a.destination, a.result).cmp(&(
-                order(b),
-                a.count,
-                b.comm,
-                b.destination,
-                b.result,
-            ))
+            (order(a), b.count, a.name()).cmp(&(order(b), a.count, b.name()))
         });
         lines
     }

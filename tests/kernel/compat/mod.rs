@@ -39,7 +39,7 @@ pub(crate) const CASES: &[Case] = &[
         |case| {
             let observation = case.run(&["--hooks", "tracepoint"])?;
             ensure!(observation.connects.is_empty(), "{observation:?}");
-            let said = &observation.stderr;
+            let said = observation.coverage("compat")?;
             ensure!(said.contains("--compat"), "no way out is named: {said}");
             observation.assert_nothing_lost()?;
             observation.assert_only_outcomes()
