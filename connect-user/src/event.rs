@@ -263,7 +263,7 @@ pub struct Outcome {
 }
 
 /// The result of a call that never returned, as a person reads it.
-const KILLED: &str = "killed";
+pub(crate) const KILLED: &str = "killed";
 
 /// What became of a call, or of an attempt.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -354,83 +354,6 @@ impl Outcome {
         self.error_type
             .as_deref()
             .filter(|_| self.outcome == Settlement::Abandoned)
-    }
-}
-
-/// What a call and an outcome have in common when a person looks at them.
-#[derive(Clone, Copy, Debug)]
-pub struct Line<'a> {
-    /// When the call returned, or its attempt was settled.
-    pub ended: Moment,
-    /// Who, what, where.
-    pub call: &'a Call,
-    /// In a word.
-    pub result: &'a str,
-    /// The errno, 0 where there is none.
-    pub errno: u32,
-    /// What it means.
-    pub verdict: Verdict,
-    /// The call has failed without an attempt.
-    pub is_refused: bool,
-    /// How long it took, in ns, if that is known.
-    pub duration_ns: Option<u64>,
-    /// Of an outcome: what became of the attempt.
-    pub outcome: Option<Settlement>,
-    /// Of an outcome: what its call had returned.
-    pub left_with: Option<&'a str>,
-    /// Of an outcome: see [`Outcome::unread`].
-    pub unread: Option<&'a str>,
-}
-
-impl<'a> Line<'a> {
-    /// What of it is worth an explanation: a failure, or that the application gave up, was killed, or needed it no
-    /// more. An attempt whose call was killed is given up for that.
-    #[must_use]
-    pub fn to_explain(&self) -> Option<&'a str> {
-        const NEVER_RETURNED: &str = "ERESTARTSYS";
-        match self.verdict {
-            Verdict::Abandoned if self.left_with == Some(NEVER_RETURNED) => Some(KILLED),
-            Verdict::Failed | Verdict::Abandoned | Verdict::Superseded => Some(self.result),
-            _ if self.result == KILLED => Some(KILLED),
-            Verdict::Succeeded | Verdict::InProgress | Verdict::AskedAgain => None,
-        }
-    }
-}
-
-impl<'a> From<&'a Connect> for Line<'a> {
-    fn from(connect: &'a Connect) -> Self {
-        Self {
-            ended: connect.ended,
-            call: &connect.call,
-            result: connect.result(),
-            errno: connect.errno,
-            verdict: connect.verdict(),
-            is_refused: connect.verdict() == Verdict::Failed && connect.attempt.is_none(),
-            duration_ns: connect.duration_ns,
-            outcome: None,
-            left_with: None,
-            unread: None,
-        }
-    }
-}
-
-impl<'a> From<&'a Outcome> for Line<'a> {
-    fn from(outcome: &'a Outcome) -> Self {
-        Self {
-            ended: outcome.ended,
-            call: &outcome.call,
-            result: outcome.result(),
-            errno: outcome
-                .errno
-                .filter(|_| outcome.unread().is_none())
-                .unwrap_or(0),
-            verdict: outcome.verdict(),
-            is_refused: false,
-            duration_ns: Some(outcome.duration_ns),
-            outcome: Some(outcome.outcome),
-            left_with: Some(&outcome.left_with),
-            unread: outcome.unread(),
-        }
     }
 }
 

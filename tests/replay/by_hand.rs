@@ -90,6 +90,7 @@ pub(crate) fn records() -> Vec<Record> {
     let of_calls = calls().into_iter().map(bytes);
     of_calls
         .chain(attempts())
+        .chain(errors())
         .chain(sockets())
         // At the end, as after the largest time every other one comes late.
         .chain(extremes().into_iter().map(bytes))
@@ -265,28 +266,6 @@ fn attempts() -> Vec<(&'static str, Vec<u8>)> {
             .as_bytes()
             .to_vec(),
         ),
-        (
-            "abandoned, with an error that nobody has read",
-            Outcome {
-                outcome: Settlement::Abandoned.number(),
-                errno: 113,
-                ..outcome
-            }
-            .as_bytes()
-            .to_vec(),
-        ),
-        (
-            "an association that has failed",
-            Outcome {
-                outcome: Settlement::Failed.number(),
-                errno: 111,
-                ret: 0,
-                transport: Transport::Udp.number(),
-                ..outcome
-            }
-            .as_bytes()
-            .to_vec(),
-        ),
         ("superseded by what was established after it", superseded()),
         (
             "a later call about the same attempt",
@@ -306,6 +285,35 @@ fn attempts() -> Vec<(&'static str, Vec<u8>)> {
             Connect {
                 transport: Transport::Unix.number(),
                 ..connect
+            }
+            .as_bytes()
+            .to_vec(),
+        ),
+    ]
+}
+
+/// Errors that came back to a socket.
+fn errors() -> Vec<(&'static str, Vec<u8>)> {
+    let outcome = outcome();
+    vec![
+        (
+            "abandoned, with an error that nobody has read",
+            Outcome {
+                outcome: Settlement::Abandoned.number(),
+                errno: 113,
+                ..outcome
+            }
+            .as_bytes()
+            .to_vec(),
+        ),
+        (
+            "an association that has failed",
+            Outcome {
+                outcome: Settlement::Failed.number(),
+                errno: 111,
+                ret: 0,
+                transport: Transport::Udp.number(),
+                ..outcome
             }
             .as_bytes()
             .to_vec(),

@@ -67,13 +67,16 @@ pub(crate) struct Aligned<T>(pub(crate) T);
 ///
 /// Both can be read, and begin at a multiple of eight.
 #[inline(always)]
-pub(crate) unsafe fn are_equal<T>(one: *const T, other: *const T) -> bool {
+pub(crate) const unsafe fn are_equal<T>(one: *const T, other: *const T) -> bool {
     let mut differences = 0;
     for_each_word!(T, |number| {
         let one = one.cast::<u64>().wrapping_add(number);
         let other = other.cast::<u64>().wrapping_add(number);
-        // SAFETY: both are within a T, and aligned.
-        differences |= unsafe { one.read() ^ other.read() };
+        // SAFETY: it is within a T, and aligned.
+        let one = unsafe { one.read() };
+        // SAFETY: as above.
+        let other = unsafe { other.read() };
+        differences |= one ^ other;
     });
     differences == 0
 }

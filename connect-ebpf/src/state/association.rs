@@ -78,7 +78,6 @@ pub(crate) fn gets_error(sk: u64) {
         return;
     }
     let errno = match (socket::error(sk).unwrap_or(0), socket::queued(sk)) {
-        (0, Queued::Error(errno)) => errno,
         (0, Queued::Nothing) => {
             // The application was faster than this hook; or it was a timestamp.
             if !socket::asks_for_timestamps(sk) && ASSOCIATIONS.remove(&sk).is_ok() {
@@ -86,10 +85,11 @@ pub(crate) fn gets_error(sk: u64) {
             }
             return;
         }
-        (errno, _) => errno,
+        (0, Queued::NoError) => return,
+        (0, Queued::Error(errno)) | (errno, _) => errno,
     };
-    // Nothing, or too large a datagram, which says nothing of who is there.
-    if errno == 0 || errno == EMSGSIZE {
+    // Too large a datagram says nothing of who is there.
+    if errno == EMSGSIZE {
         return;
     }
     let class = count::class(&connect.call);
@@ -117,12 +117,14 @@ fn has_endpoints(sk: u64, endpoints: &Endpoints) -> bool {
 /// Writes that an association has failed with this errno.
 #[inline(always)]
 fn write(record: *mut Outcome, connect: &Connect, errno: u32) {
-    // SAFETY: the record is reserved, and where it has a call or endpoints, that is at a multiple of eight, as in the
-    // map's value.
-    unsafe {
-        words::copy(&raw mut (*record).call, &raw const connect.call);
-        words::copy(&raw mut (*record).endpoints, &raw const connect.endpoints);
-    }
+    // SAFETY: the record is reserved; it has its call at a multiple of eight, as the map's value has.
+    let call = unsafe { &raw mut (*record).call };
+    // SAFETY: as above.
+    unsafe { words::copy(call, &raw const connect.call) }
+    // SAFETY: as of the call.
+    let endpoints = unsafe { &raw mut (*record).endpoints };
+    // SAFETY: as above.
+    unsafe { words::copy(endpoints, &raw const connect.endpoints) }
     // SAFETY: it is aligned, of integers only, and written now.
     let record = unsafe { &mut *record };
     record.header = Header::of::<Outcome>(Kind::Outcome);

@@ -27,23 +27,16 @@ pub fn preempts_programs() -> bool {
 #[must_use]
 pub fn interrupting_flags(release: &str) -> u32 {
     const GENERIC: u32 = 1 << 1 | 1 << 2;
-    let version = version(release);
-    if cfg!(target_arch = "aarch64") {
-        const OWN: u32 = 1 << 0 | 1 << 6;
-        // From 6.13 on, it may have another flag in between.
-        return if version < (6, 13) {
-            OWN
-        } else {
-            OWN | 1 << 7 | GENERIC
-        };
-    }
-    const OWN: u32 = 1 << 2 | 1 << 17;
-    if version < (6, 16) {
-        OWN
-    } else if version < (6, 18) {
-        OWN | GENERIC
-    } else {
-        GENERIC
+    const X86: u32 = 1 << 2 | 1 << 17;
+    const ARM: u32 = 1 << 0 | 1 << 6;
+    /// On 64-bit Arm from 6.13 on, which may have another flag in between.
+    const NOTIFY_SIGNAL: u32 = 1 << 7;
+    match version(release) {
+        version if cfg!(target_arch = "aarch64") && version < (6, 13) => ARM,
+        _ if cfg!(target_arch = "aarch64") => ARM | NOTIFY_SIGNAL | GENERIC,
+        version if version < (6, 16) => X86,
+        version if version < (6, 18) => X86 | GENERIC,
+        _ => GENERIC,
     }
 }
 

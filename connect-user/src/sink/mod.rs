@@ -2,6 +2,7 @@
 
 mod cells;
 mod json;
+mod line;
 mod summary;
 mod table;
 mod timeline;

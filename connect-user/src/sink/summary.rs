@@ -13,10 +13,13 @@ use jiff::Timestamp;
 use serde::Serialize;
 use unicode_width::UnicodeWidthStr as _;
 
-use super::cells::{cut, duration, pad, transport, wrap};
+use super::{
+    cells::{cut, duration, pad, transport, wrap},
+    line,
+};
 use crate::{
     errno,
-    event::{self, Verdict, is_unknown, is_unknown_type},
+    event::{Verdict, is_unknown, is_unknown_type},
     totals::Totals,
 };
 
@@ -57,7 +60,7 @@ struct Row {
 }
 
 impl Row {
-    fn new(line: event::Line<'_>) -> Option<Self> {
+    fn new(line: line::Line<'_>) -> Option<Self> {
         Some(Self {
             family: line.call.family().map(str::to_owned),
             transport: line.call.transport,
@@ -150,7 +153,7 @@ struct Page<'a> {
 
 impl Summary {
     /// Adds one connect or outcome to its row.
-    pub(super) fn add(&mut self, line: event::Line<'_>) {
+    pub(super) fn add(&mut self, line: line::Line<'_>) {
         let key = Key {
             comm: line.call.comm.clone(),
             transport: transport(line.call),

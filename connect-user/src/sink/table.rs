@@ -11,11 +11,12 @@ use unicode_width::UnicodeWidthStr as _;
 
 use super::{
     cells::{TRANSPORT_WIDTH, cut, duration, pad, transport, wrap},
+    line::Line,
     summary::Summary,
     timeline::{Timeline, When},
 };
 use crate::{
-    event::{Event, Line, Lost, Verdict},
+    event::{Event, Lost, Verdict},
     explain,
 };
 
