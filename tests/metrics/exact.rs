@@ -11,7 +11,7 @@ use crate::{
         agent::{self, Agent},
         scratch::{Scratch, await_mark, mark},
     },
-    workload::{self, ANY_ERRNO, FIRST_EACH, FIRST_FAMILIES, FLOOD, MIXED, SETTLED},
+    workload::{self, ANY_ERRNO, FIRST_EACH, FIRST_FAMILIES, FLOOD, MIXED, SETTLED, UNANSWERED},
 };
 
 const CONNECTS: &str = "connect_observer_connects_total";
@@ -119,6 +119,42 @@ pub(crate) fn prometheus() -> Result<()> {
     let said = agent.terminate()?.stderr;
     let made = 2 * MIXED.iter().map(|(_, _, count)| count).sum::<u64>();
     ensure!(said.contains(&format!("totals: {made} calls: ")), "{said}");
+    Ok(())
+}
+
+/// An association fails once, is over with that, and in no histogram.
+pub(crate) fn associations() -> Result<()> {
+    const UID: u32 = 61_043;
+    let agent = export(UID, &[])?;
+    workload::run("unanswered", UID)?;
+    let metrics = metrics()?;
+    for (name, labels, made) in [
+        (
+            CONNECTS,
+            &["transport=\"udp\"", "errno=\"none\""][..],
+            UNANSWERED,
+        ),
+        (
+            "connect_observer_outcomes_total",
+            &[
+                "transport=\"udp\"",
+                "outcome=\"failed\"",
+                "errno=\"ECONNREFUSED\"",
+            ],
+            UNANSWERED,
+        ),
+        ("connect_observer_outcomes_total", &[], UNANSWERED),
+        ("connect_observer_attempts_in_progress", &[], 0),
+        ("connect_observer_handshake_duration_seconds_count", &[], 0),
+        (LOST, &[], 0),
+    ] {
+        let counted = metrics.sum(name, labels);
+        ensure!(
+            counted == made,
+            "{name} of {labels:?}: {counted}, made {made}"
+        );
+    }
+    agent.terminate()?;
     Ok(())
 }
 

@@ -45,6 +45,10 @@ type Test = fn() -> Result<()>;
 const TESTS: &[(&str, Test)] = &[
     ("prometheus_has_exactly_the_calls_made", exact::prometheus),
     ("native_histograms_have_every_call", exact::native),
+    (
+        "associations_that_fail_are_counted_once",
+        exact::associations,
+    ),
     ("run_counts_only_its_command", exact::run),
     ("counters_are_exact_where_the_ring_overflows", exact::flood),
     (

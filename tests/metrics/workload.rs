@@ -44,6 +44,7 @@ const PLAYS: &[Play] = &[
     ("one", one),
     ("own_port", own_port),
     ("transports", transports),
+    ("unanswered", unanswered),
 ];
 
 /// This binary as the program of this name, as this user.
@@ -173,6 +174,27 @@ fn mixed() -> Result<()> {
     }
     times(2, EAFNOSUPPORT, tcp, &Sockaddr::raw(&[99; 16], None))?;
     times(1, EINVAL, tcp, &Sockaddr::raw(&[], None))
+}
+
+/// Associations of [`unanswered`].
+pub(crate) const UNANSWERED: u64 = 50;
+
+/// Connects a datagram socket to a port where nobody listens, and sends twice: the network answers with an error each
+/// time.
+fn unanswered() -> Result<()> {
+    let socket = UdpSocket::from(udp()?);
+    for _ in 0..UNANSWERED {
+        ensure!(
+            call(socket.as_raw_fd(), &loopback(9)) == 0,
+            "no association"
+        );
+        for _ in 0..2 {
+            socket.send(b"anybody there?")?;
+            let refused = socket.recv(&mut [0]).map_err(|error| error.raw_os_error());
+            ensure!(refused == Err(Some(ECONNREFUSED)), "{refused:?}");
+        }
+    }
+    Ok(())
 }
 
 /// Threads that call at the same time.

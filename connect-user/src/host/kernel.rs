@@ -48,3 +48,30 @@ pub fn version(release: &str) -> (u32, u32) {
         .map(|number| number.parse().unwrap_or(0));
     (numbers.next().unwrap_or(0), numbers.next().unwrap_or(0))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn versions() {
+        assert_eq!(version("6.18.44-fc-v657"), (6, 18));
+        assert_eq!(version("5.10.0-32-cloud-amd64"), (5, 10));
+        assert_eq!(version("7"), (7, 0));
+        assert_eq!(version("next"), (0, 0));
+    }
+
+    /// As the modules of these kernels, which test the flags, have them.
+    #[test]
+    #[cfg(target_arch = "x86_64")]
+    fn flags_that_interrupt() {
+        for (release, flags) in [
+            ("5.10.0-32-cloud-amd64", 0x20004),
+            ("6.12.107+deb13-cloud-amd64", 0x20004),
+            ("6.18.15+deb13-cloud-amd64", 6),
+            ("7.3.4+deb13-cloud-amd64", 6),
+        ] {
+            assert_eq!(interrupting_flags(release), flags, "{release}");
+        }
+    }
+}
