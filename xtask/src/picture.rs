@@ -13,20 +13,33 @@ use crate::{
 const WORKLOAD: &str = r#"
 exec >/dev/null 2>&1
 python3 -c '
-import socket, threading
+import select, socket
 def connect(family, kind, address, wait=True):
-    with socket.socket(family, kind) as s:
-        s.setblocking(wait)
-        try: s.connect(address)
-        except OSError: pass
-listener = socket.create_server(("127.0.0.1", 0))
-connect(socket.AF_INET, socket.SOCK_STREAM, listener.getsockname())
-connect(socket.AF_INET, socket.SOCK_STREAM, listener.getsockname(), wait=False)
-connect(socket.AF_INET, socket.SOCK_STREAM, ("255.255.255.255", 80))
-connect(socket.AF_INET, socket.SOCK_STREAM, ("127.0.0.1", 5432))
+    s = socket.socket(family, kind)
+    s.setblocking(wait)
+    try: s.connect(address)
+    except OSError: pass
+    return s
+tcp = lambda address, wait=True: connect(socket.AF_INET, socket.SOCK_STREAM, address, wait)
+unix = lambda path: connect(socket.AF_UNIX, socket.SOCK_STREAM, path)
+listener = socket.create_server(("127.0.0.1", 8443))
+tcp(listener.getsockname())
+tcp(listener.getsockname(), wait=False)
+tcp(("127.0.0.1", 5432))
+tcp(("127.0.0.1", 6379), wait=False)
+# A server that accepts nobody, and a client that waits no longer.
+overloaded = socket.create_server(("127.0.0.1", 9200), backlog=0)
+full = tcp(overloaded.getsockname())
+late = tcp(overloaded.getsockname(), wait=False)
+select.select([], [late], [], 0.25)
+late.close()
+# A resolver that is down.
+resolver = connect(socket.AF_INET, socket.SOCK_DGRAM, ("127.0.0.2", 53))
+resolver.send(b"anybody there?")
 connect(socket.AF_INET6, socket.SOCK_DGRAM, ("::1", 53))
-connect(socket.AF_UNIX, socket.SOCK_STREAM, "/run/postgresql/.s.PGSQL.5432")
-connect(socket.AF_UNIX, socket.SOCK_STREAM, "/tmp/\033[2Jhostile\nname")
+tcp(("255.255.255.255", 80))
+unix("/run/postgresql/.s.PGSQL.5432")
+unix("/tmp/\033[2Jhostile\nname")
 connect(socket.AF_NETLINK, socket.SOCK_RAW, (0, 0))
 '
 curl http://localhost:1/
