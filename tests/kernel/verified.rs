@@ -7,12 +7,20 @@ use anyhow::{Result, ensure};
 use crate::support::{
     agent::{self, Agent},
     case::Case,
+    child::in_thread,
+    namespace::enter_network,
     verified::instructions,
 };
 
 pub(crate) const CASES: &[Case] = &[Case::new(
     "verified_instructions_stay_within_their_budget",
-    within_budget,
+    // Metrics are served on a loopback that is up, which that of a VM is not.
+    |_| {
+        in_thread(|| {
+            enter_network()?;
+            within_budget()
+        })
+    },
     |_| Ok(()),
 )];
 
@@ -32,10 +40,10 @@ const BUDGET: Budget = Budget {
         (&["export", "--listen", "127.0.0.1:0"], EXPORT),
     ],
 };
-const TRACE: u64 = 27_700;
-const EXPORT: u64 = 38_200;
+const TRACE: u64 = 26_600;
+const EXPORT: u64 = 37_600;
 
-fn within_budget(_: &Case) -> Result<()> {
+fn within_budget() -> Result<()> {
     let kernel = rustix::system::uname();
     let release = kernel.release().to_string_lossy();
     for (words, most) in BUDGET.most {
