@@ -22,7 +22,8 @@ pub(crate) const CASES: &[Case] = &[Case::new(
         })
     },
     |_| Ok(()),
-)];
+)
+.brief()];
 
 /// The most instructions of all programs together. A kernel of another release counts otherwise, and
 /// there the numbers are only printed.
@@ -51,12 +52,20 @@ fn within_budget() -> Result<()> {
         agent.ready()?;
         let counts = instructions(&agent);
         agent.terminate()?;
-        let counts = counts?;
-        let total: u64 = counts.values().sum();
         let [verb, ..] = words else { continue };
+        let is_ours = release.starts_with(BUDGET.release);
+        let counts = match counts {
+            // From 5.16 on.
+            Err(error) if !is_ours => {
+                eprintln!("{verb}: loaded on {release}; {error:#}");
+                continue;
+            }
+            counts => counts?,
+        };
+        let total: u64 = counts.values().sum();
         eprintln!("{verb}: {total} instructions verified on {release}, {most} allowed");
         ensure!(
-            total <= most || !release.starts_with(BUDGET.release),
+            total <= most || !is_ours,
             "{total} instructions are verified for {verb}, and {most} allowed: {counts:?}"
         );
     }
