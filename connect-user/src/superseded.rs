@@ -139,7 +139,8 @@ impl Rivals {
             let all = recent.established.iter();
             all.filter(|rival| rival.to != to && meanwhile(rival.at))
         };
-        if rivals().any(|rival| closed - rival.at > REACTION) {
+        // What was established just before it began belongs to an earlier try.
+        if rivals().any(|rival| rival.at >= began && closed - rival.at > REACTION) {
             return None;
         }
         // Of several tries at once, it belongs to that whose end it has followed.
@@ -267,6 +268,17 @@ mod tests {
 
     fn is_superseded(established: &[Try], abandoned: Try) -> bool {
         superseder(established, abandoned).is_some()
+    }
+
+    #[test]
+    fn of_each_of_several_tries_in_a_row() {
+        // The next one begins as soon as the one before has its connection.
+        let mut established = Vec::new();
+        for begin in [0, 251, 502, 753] {
+            established.push(attempt(1, begin + 200, begin + 250));
+            let loser = attempt(101, begin, begin + 251);
+            assert!(is_superseded(&established, loser), "{begin}");
+        }
     }
 
     #[test]

@@ -42,6 +42,11 @@ pub(crate) const CASES: &[Case] = &[
         narrow,
     )
     .needs(&ERROR_REPORT),
+    Case::outcomes(
+        "association_does_not_fail_by_errors_of_the_one_before",
+        errors_of_before,
+    )
+    .needs(&ERROR_REPORT),
     Case::outcomes("association_fails_for_whoever_made_it", inherited).needs(&ERROR_REPORT),
 ];
 
@@ -146,4 +151,42 @@ fn inherited(stage: &Stage) -> Result<()> {
     stage.expect(0, &client, &address)?;
     succeed(fork(|| send_in_vain(&client, ECONNREFUSED))?)?;
     stage.settled(&client, &address, Settlement::Failed(ECONNREFUSED))
+}
+
+/// Two errors wait to be read when the socket gets another peer. When one is read, the kernel reports the other again.
+fn errors_of_before(stage: &Stage) -> Result<()> {
+    let client = UdpSocket::from(udp()?);
+    client.set_nonblocking(true)?;
+    option::set(&client, IPPROTO_IP, libc::IP_RECVERR, &1)?;
+    fails(stage, &client, &loopback(NOBODY))?;
+    send_in_vain(&client, ECONNREFUSED)?;
+    let server = UdpSocket::bind("127.0.0.1:0")?;
+    let address = loopback(server.local_addr()?.port());
+    stage.expect(0, &client, &address)?;
+    let mut read = 0;
+    while receive_error(&client) {
+        read += 1;
+    }
+    ensure!(read == 2, "{read} errors were read");
+    client.send(b"anybody there?")?;
+    server.recv(&mut [0; 32])?;
+    // And what fails now is known as before.
+    drop(server);
+    send_in_vain(&client, ECONNREFUSED)?;
+    stage.settled(&client, &address, Settlement::Failed(ECONNREFUSED))
+}
+
+/// Takes one message from the queue of errors; false where there is none.
+fn receive_error(socket: &UdpSocket) -> bool {
+    let mut byte = [0_u8; 64];
+    // SAFETY: the buffer is as long as is said.
+    let length = unsafe {
+        libc::recv(
+            socket.as_raw_fd(),
+            byte.as_mut_ptr().cast(),
+            byte.len(),
+            libc::MSG_ERRQUEUE | libc::MSG_DONTWAIT,
+        )
+    };
+    length >= 0
 }

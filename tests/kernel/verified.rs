@@ -41,8 +41,8 @@ const BUDGET: Budget = Budget {
         (&["export", "--listen", "127.0.0.1:0"], EXPORT),
     ],
 };
-const TRACE: u64 = 26_600;
-const EXPORT: u64 = 37_600;
+const TRACE: u64 = 27_600;
+const EXPORT: u64 = 38_600;
 
 fn within_budget() -> Result<()> {
     let kernel = rustix::system::uname();

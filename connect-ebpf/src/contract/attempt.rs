@@ -53,7 +53,7 @@ pub struct Handover {
 }
 
 /// Name of the LRU hash map of connected datagram sockets, by the address of the kernel's `struct sock`, each with
-/// the [`crate::record::Connect`] of the call that connected it.
+/// the call that connected it.
 pub const ASSOCIATIONS_MAP: &str = "ASSOCIATIONS";
 /// Capacity of [`ASSOCIATIONS_MAP`]: the kernel does not show that a datagram socket is closed, so the least recently
 /// used is forgotten.

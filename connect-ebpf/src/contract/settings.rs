@@ -198,6 +198,10 @@ pub struct Offsets {
     pub sock_err_soft: u32,
     /// `sock.sk_tsflags`
     pub sock_tsflags: u32,
+    /// `sock.sk_zckey`
+    pub sock_zckey: u32,
+    /// `sock.sk_socket`
+    pub sock_socket: u32,
     /// `sock.sk_error_queue`
     pub sock_error_queue: u32,
     /// From a `struct sk_buff` in that queue to its error: `sk_buff.cb` and `sock_exterr_skb.ee`; 0 where that is not
@@ -243,6 +247,8 @@ impl Offsets {
         sock_err: 0,
         sock_err_soft: 0,
         sock_tsflags: 0,
+        sock_zckey: 0,
+        sock_socket: 0,
         sock_error_queue: 0,
         sk_buff_error: 0,
         inet_sport: 0,

@@ -36,6 +36,10 @@ pub mod family {
 pub mod errno {
     /// A signal interrupted the call.
     pub const EINTR: u32 = 4;
+    /// An address in memory that is none.
+    pub const EFAULT: u32 = 14;
+    /// An argument that makes no sense.
+    pub const EINVAL: u32 = 22;
     /// No such system call.
     pub const ENOSYS: u32 = 38;
     /// A datagram is larger than the way to its destination takes.

@@ -46,7 +46,7 @@ const TCP_LISTEN: u8 = 10;
 pub(crate) struct Socket {
     /// Address of its `struct sock`.
     pub(crate) sk: u64,
-    /// Number of its inode, if it may make attempts; else 0.
+    /// Number of its inode, if it may make attempts or associations; else 0.
     pub(crate) inode: u64,
     /// What it is.
     pub(crate) transport: Transport,
@@ -145,10 +145,11 @@ pub(crate) fn of_file(file: u64) -> Option<Socket> {
         return None;
     }
     let transport = transport(sk, kind);
-    let inode = if matches!(
+    let connects = matches!(
         transport,
         Transport::Tcp | Transport::Mptcp | Transport::Smc
-    ) {
+    );
+    let inode = if connects || transport.is_datagram() {
         read_or_zero(socket, setting!(offsets.socket_inode_ino))
     } else {
         0
@@ -158,7 +159,7 @@ pub(crate) fn of_file(file: u64) -> Option<Socket> {
         inode,
         transport,
         kind: kind as u8,
-        begun: u8::from(inode != 0 && state > SS_UNCONNECTED),
+        begun: u8::from(connects && state > SS_UNCONNECTED),
     })
 }
 
@@ -240,33 +241,52 @@ pub(crate) enum Queued {
     Nothing,
     /// Something that is no error, or of which nothing is known.
     NoError,
-    /// This errno.
-    Error(u32),
+    /// This errno, which stands in the buffer at this address.
+    Error(u32, u64),
 }
 
 /// What a socket's queue of errors got last.
 #[inline(always)]
 pub(crate) fn queued(sk: u64) -> Queued {
-    let queue: BufferQueue = read_or_zero(sk, setting!(offsets.sock_error_queue));
-    if queue.length == 0 {
+    let last = last_queued(sk);
+    if last == 0 {
         return Queued::Nothing;
     }
     if setting!(offsets.sk_buff_error) == 0 {
         return Queued::NoError;
     }
-    let error: ExtendedError = read_or_zero(queue.prev, setting!(offsets.sk_buff_error));
+    let error: ExtendedError = read_or_zero(last, setting!(offsets.sk_buff_error));
     if (ORIGIN_LOCAL..=ORIGIN_ICMP6).contains(&error.origin) {
-        Queued::Error(error.errno)
+        Queued::Error(error.errno, last)
     } else {
         Queued::NoError
     }
 }
 
-/// Whether a socket asks for timestamps (`SO_TIMESTAMPING`), which the kernel reports as it reports errors. The lower
-/// half of `sk_tsflags`, as its length differs between kernels: in it are all flags that ask for one.
+/// Address of the buffer that a socket's queue of errors got last; 0 where it is empty.
 #[inline(always)]
-pub(crate) fn asks_for_timestamps(sk: u64) -> bool {
+pub(crate) fn last_queued(sk: u64) -> u64 {
+    let queue: BufferQueue = read_or_zero(sk, setting!(offsets.sock_error_queue));
+    if queue.length == 0 { 0 } else { queue.prev }
+}
+
+/// Number of the inode of the socket that this `struct sock` belongs to; 0 where it is closed.
+#[inline(always)]
+pub(crate) fn inode(sk: u64) -> u64 {
+    let socket: u64 = read_or_zero(sk, setting!(offsets.sock_socket));
+    if socket == 0 {
+        return 0;
+    }
+    read_or_zero(socket, setting!(offsets.socket_inode_ino))
+}
+
+/// Whether a socket asks for what the kernel reports in the same way as errors: timestamps (`SO_TIMESTAMPING`), and
+/// that it has sent what it was not to copy (`MSG_ZEROCOPY`). Of `sk_tsflags` the lower half, as its length differs
+/// between kernels: in it are all flags that ask for one.
+#[inline(always)]
+pub(crate) fn asks_for_notifications(sk: u64) -> bool {
     read_or_zero::<u16>(sk, setting!(offsets.sock_tsflags)) != 0
+        || read_or_zero::<u32>(sk, setting!(offsets.sock_zckey)) != 0
 }
 
 /// Whether it is known where a socket keeps its endpoints.

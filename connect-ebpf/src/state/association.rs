@@ -6,7 +6,7 @@ use connect_ebpf::{
     attempt::ASSOCIATIONS_ENTRIES,
     code::{Kind, Settlement, Transport},
     loss::KernelLoss,
-    record::{Connect, Endpoints, Header, Outcome},
+    record::{Connect, Header, Outcome},
     uapi::{errno::EMSGSIZE, family::AF_UNSPEC},
 };
 
@@ -23,8 +23,7 @@ use crate::{
 /// The call that connected a datagram socket, by the address of its `struct sock`. The oldest makes way, as the
 /// kernel does not show that such a socket is closed.
 #[map]
-static ASSOCIATIONS: LruHashMap<u64, Connect> =
-    LruHashMap::with_max_entries(ASSOCIATIONS_ENTRIES, 0);
+static ASSOCIATIONS: LruHashMap<u64, Call> = LruHashMap::with_max_entries(ASSOCIATIONS_ENTRIES, 0);
 
 /// A call that is over may have connected a datagram socket, or dissolved its association. It has not waited, so no
 /// signal has interrupted it.
@@ -52,8 +51,11 @@ pub(super) fn associate(call: &mut Call) {
     if observed::family(&call.connect.call) {
         call.note_cgroup();
         call.note_endpoints();
+        // What came back to the association before, and is not read yet, says nothing of this one.
+        call.old_error = socket::error(call.sk).unwrap_or(0).into();
+        call.old_queued = socket::last_queued(call.sk);
         // Without room, the oldest makes way.
-        let _refused = ASSOCIATIONS.insert(&call.sk, &call.connect, 0);
+        let _refused = ASSOCIATIONS.insert(&call.sk, call, 0);
     }
 }
 
@@ -68,26 +70,33 @@ pub(crate) fn gets_error(sk: u64) {
     if !observed::is_on() {
         return;
     }
-    let Some(connect) = ASSOCIATIONS.get_ptr(&sk) else {
+    let Some(call) = ASSOCIATIONS.get_ptr(&sk) else {
         return;
     };
     // SAFETY: the pointer is the map's own. Should its place be given to another association meanwhile, the removal
     // below fails.
-    let connect = unsafe { &*connect };
-    if !has_endpoints(sk, &connect.endpoints) {
+    let call = unsafe { &*call };
+    let connect = &call.connect;
+    if !is_that_of(call, sk) {
         return;
     }
-    let errno = match (socket::error(sk).unwrap_or(0), socket::queued(sk)) {
-        (0, Queued::Nothing) => {
-            // The application was faster than this hook; or it was a timestamp.
-            if !socket::asks_for_timestamps(sk) && ASSOCIATIONS.remove(&sk).is_ok() {
-                lose(KernelLoss::OutcomeMissed);
-            }
-            return;
-        }
-        (0, Queued::NoError) => return,
-        (0, Queued::Error(errno)) | (errno, _) => errno,
+    let error = socket::error(sk).unwrap_or(0);
+    let errno = match socket::queued(sk) {
+        // Its queue has it first.
+        Queued::Error(errno, at) if at != call.old_queued => errno,
+        // Of an error that is read, the kernel reports those behind it once more.
+        Queued::Error(..) => return,
+        // A timestamp perhaps, while an error of before is not read yet.
+        Queued::NoError if call.old_error != 0 => return,
+        Queued::NoError | Queued::Nothing => error,
     };
+    if errno == 0 {
+        // The application was faster than this hook; or it is told of something else.
+        if !socket::asks_for_notifications(sk) && ASSOCIATIONS.remove(&sk).is_ok() {
+            lose(KernelLoss::OutcomeMissed);
+        }
+        return;
+    }
     // Too large a datagram says nothing of who is there.
     if errno == EMSGSIZE {
         return;
@@ -106,12 +115,14 @@ pub(crate) fn gets_error(sk: u64) {
     }
 }
 
-/// Whether the socket is still between these two ends: another one may have its place.
+/// Whether this association is still that of the socket: another one may have its place in memory.
 #[inline(always)]
-fn has_endpoints(sk: u64, endpoints: &Endpoints) -> bool {
+fn is_that_of(call: &Call, sk: u64) -> bool {
     let now = words::Aligned(socket::endpoints(sk));
     // SAFETY: this one is aligned, and so is the map's value, which has the other at a multiple of eight.
-    unsafe { words::are_equal(&raw const now.0, endpoints) }
+    let same_ends =
+        unsafe { words::are_equal(&raw const now.0, &raw const call.connect.endpoints) };
+    same_ends && socket::inode(sk) == call.inode
 }
 
 /// Writes that an association has failed with this errno.

@@ -61,6 +61,8 @@ pub(super) fn begin(call: &mut Call, sk: u64, at_ns: u64) {
     // SAFETY: both begin at a multiple of eight (`call.rs`).
     unsafe { words::copy(&raw mut attempt.outcome.call, &raw const call.connect.call) }
     attempt.outcome.transport = call.connect.transport;
+    // What the socket has kept of an attempt before says nothing of this one.
+    words::set(&mut attempt.outcome.errno, socket::soft_error(sk));
     // Also where there is no room, so that it does not look missed.
     call.attempt_sk = sk;
     if insert(sk, attempt) {
@@ -157,6 +159,11 @@ pub(super) fn settle(sk: u64, how: impl FnOnce(&mut Endpoints) -> (Settlement, u
     let mut place = MaybeUninit::uninit();
     let handover = new_handover(&mut place, attempt);
     let (settlement, errno) = how(&mut handover.endpoints);
+    let errno = if settlement == Settlement::Abandoned {
+        unless_old(errno, attempt)
+    } else {
+        errno
+    };
     handover.settled_ns = task::now();
     handover.errno = errno;
     handover.settlement = settlement.number();
@@ -169,6 +176,16 @@ pub(super) fn settle(sk: u64, how: impl FnOnce(&mut Endpoints) -> (Settlement, u
             handover.settlement = Settlement::Failed.number();
         }
         report(sk, attempt, first.ret, handover);
+    }
+}
+
+/// An error that the network has reported, unless its socket had it already when the attempt began.
+#[inline(always)]
+const fn unless_old(error: u32, attempt: &Attempt) -> u32 {
+    if error == attempt.outcome.errno {
+        0
+    } else {
+        error
     }
 }
 
@@ -260,7 +277,7 @@ pub(super) fn leave(call: &mut Call) {
         return;
     };
     if call.connect.unsettled != 0 {
-        let error = socket::soft_error(sk);
+        let error = unless_old(socket::soft_error(sk), attempt);
         if let Some(settled) = hand_over_to_settlement(sk, attempt, ret, error) {
             report(sk, attempt, ret, settled);
         }

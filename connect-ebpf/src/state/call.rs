@@ -28,7 +28,7 @@ pub(crate) struct Call {
     address_pointer: u64,
     /// Address of the `struct sock` that the descriptor named; 0 where it is not known.
     pub(super) sk: u64,
-    /// Number of the inode of that socket, if it may make attempts; else 0.
+    /// Number of the inode of that socket, if it may make attempts or associations; else 0.
     pub(super) inode: u64,
     /// Address of the `struct sock` that has begun to connect in this call; 0 while none has.
     pub(super) attempt_sk: u64,
@@ -37,6 +37,10 @@ pub(crate) struct Call {
     /// When the attempt was settled that this call has begun, `CLOCK_MONOTONIC` in ns; 0 where it was not while
     /// the call went on.
     pub(super) settled_ns: u64,
+    /// Of a call that has made an association: an error that the socket had before, and nobody has read; or 0.
+    pub(super) old_error: u64,
+    /// Likewise: address of the buffer that its queue of errors had got last before; or 0.
+    pub(super) old_queued: u64,
 }
 
 impl Call {
@@ -78,6 +82,8 @@ impl Call {
         attempt_sk: 0,
         begun: 0,
         settled_ns: 0,
+        old_error: 0,
+        old_queued: 0,
     };
 
     /// Begins anew. `known` are the `KNOWN_*` of the record.

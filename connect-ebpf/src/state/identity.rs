@@ -4,7 +4,7 @@ use aya_ebpf::{macros::map, maps::LruHashMap};
 use connect_ebpf::{
     attempt::{IDENTITIES_ENTRIES, Identity},
     uapi::{
-        errno::{EALREADY, EISCONN},
+        errno::{EALREADY, EFAULT, EINVAL, EISCONN},
         family::AF_UNSPEC,
     },
 };
@@ -53,6 +53,8 @@ fn asks(call: &Call) -> bool {
         // Of a socket that listens, it is the answer to a mistake, whatever the socket has been before.
         EISCONN => begun || !socket::listens(call.sk),
         EALREADY => true,
+        // It has not come as far as the socket.
+        EFAULT | EINVAL => false,
         // It dissolves, and asks for nothing.
         _ => begun && !passes(call, AF_UNSPEC),
     }

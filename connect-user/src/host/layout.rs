@@ -162,6 +162,8 @@ fn offsets(types: &Types<'_>) -> Result<Offsets> {
         sock_err: at("sock", "sk_err")?,
         sock_err_soft: at("sock", "sk_err_soft")?,
         sock_tsflags: at("sock", "sk_tsflags")?,
+        sock_zckey: at("sock", "sk_zckey")?,
+        sock_socket: at("sock", "sk_socket")?,
         sock_error_queue: at("sock", "sk_error_queue")?,
         sk_buff_error,
         inet_sport: at("inet_sock", "inet_sport")?,

@@ -12,9 +12,9 @@ use crate::support::{
     attempt::Settlement,
     case::Case,
     feature::ETHERNET,
-    network::{Neighbour, REFUSED, gateway_without_a_route},
+    network::{Neighbour, REFUSED, SILENT, gateway_without_a_route, route_to_silence},
     option,
-    sockaddr::{Sockaddr, inet},
+    sockaddr::{Sockaddr, inet, unspec},
     stage::Stage,
 };
 
@@ -27,6 +27,11 @@ pub(crate) const CASES: &[Case] = &[
         .needs(&ETHERNET)
         .also_by_functions(),
     Case::outcomes("soft_error_that_was_asked_for_again_is_one_failure", again).needs(&ETHERNET),
+    Case::outcomes(
+        "soft_error_of_an_earlier_attempt_is_not_that_of_the_next",
+        earlier,
+    )
+    .needs(&ETHERNET),
 ];
 
 /// An attempt to which a gateway says in the call that there is no such host, as poll(2) knows then.
@@ -70,4 +75,18 @@ fn again(stage: &Stage) -> Result<()> {
     stage.expect(libc::EALREADY, &socket, &address)?;
     read_error(&socket)?;
     stage.settled(&socket, &address, Settlement::Failed(EHOSTUNREACH))
+}
+
+/// The kernel keeps the error when the socket is dissolved.
+fn earlier(stage: &Stage) -> Result<()> {
+    let (_gateway, address) = refused()?;
+    route_to_silence()?;
+    let socket = begin(stage, &address)?;
+    await_error(&socket)?;
+    stage.expect(0, &socket, &unspec(16))?;
+    stage.settled(&socket, &address, Settlement::AbandonedWith(EHOSTUNREACH))?;
+    let silent = inet(SILENT, 80);
+    stage.expect(libc::EINPROGRESS, &socket, &silent)?;
+    read_error(&socket)?;
+    stage.settled(&socket, &silent, Settlement::Abandoned)
 }
