@@ -111,6 +111,12 @@ pub(crate) static ETHERNET: Feature = Feature {
         matches!(made, Ok(Ok(())))
     },
 };
+/// How soon a program closes what it needs no more.
+pub(crate) static SPEED: Feature = Feature {
+    name: "a program that reacts within 50 ms",
+    needs: Needs::Host("a processor that is not emulated, on which a program reacts within 50 ms"),
+    probe: || true,
+};
 pub(crate) static PROGRAMS: Feature = Feature {
     name: "real programs, also under strace",
     needs: Needs::Host("curl, getent, python3 and strace, which are not in the VM"),
@@ -130,6 +136,7 @@ static ALL: &[&Feature] = &[
     &COMPAT_PROGRAMS,
     &IO_URING_REFUSED,
     &ETHERNET,
+    &SPEED,
     &PROGRAMS,
 ];
 

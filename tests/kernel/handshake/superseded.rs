@@ -13,6 +13,7 @@ use crate::support::{
     attempt::Settlement,
     case::Case,
     child::{fork, in_thread, succeed},
+    feature::SPEED,
     observation::Observation,
     sockaddr::{Sockaddr, inet},
     stage::Stage,
@@ -20,8 +21,8 @@ use crate::support::{
 };
 
 pub(crate) const CASES: &[Case] = &[
-    Case::new("superseded_by_another_address", superseded, at_once).brief(),
-    Case::new("superseded_by_a_call_that_waits", superseded, blocking),
+    Case::new("superseded_by_another_address", superseded, at_once).needs(&SPEED),
+    Case::new("superseded_by_a_call_that_waits", superseded, blocking).needs(&SPEED),
     Case::new("given_up_for_another_port", given_up, other_port),
     Case::new("given_up_beside_another_process", given_up, other_process),
     Case::new("given_up_beside_another_thread", given_up, other_thread),
