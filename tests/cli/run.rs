@@ -414,7 +414,7 @@ fn does_not_wait_for_what_the_command_leaves_behind() {
     let (never, keep) = pipe().unwrap();
     let left = NamedTempFile::new().unwrap();
     let script = format!(
-        "cat >/dev/null 2>&1 & echo $! >{}; exit 8",
+        "cat <&3 >/dev/null 2>&1 & echo $! >{}; exit 8",
         left.path().display()
     );
     let mut command = silently(["bash", "-c", &format!("exec 3<&0; ({script}) ")]);
