@@ -20,7 +20,9 @@ use rustix::{
 };
 use tokio::process::{Child, Command};
 
-use crate::{attach::maps::Lineage, escape::Escaped, observation::Order, user::User};
+use crate::{
+    attach::maps::Lineage, errno::in_words, escape::Escaped, observation::Order, user::User,
+};
 
 /// The running command.
 #[derive(Debug)]
@@ -144,7 +146,7 @@ impl fmt::Display for NotStarted {
                 f,
                 "cannot run {program}: the interpreter that its first line or its header names is not there"
             ),
-            Why::Refused(error) => write!(f, "cannot run {program}: {error}"),
+            Why::Refused(error) => write!(f, "cannot run {program}: {}", in_words(error)),
         }
     }
 }

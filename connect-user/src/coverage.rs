@@ -142,8 +142,9 @@ pub fn in_short(name: &str) -> &'static str {
         "compat" => "32-bit calls",
         "io_uring" => "connects by io_uring",
         "unknown" => "attempts that no call explains",
-        "address" => "the kernel's own copy",
+        "address" => "the kernel's own copy of addresses",
         "interruption" => "an interrupted call ends as ERESTARTSYS",
+        "association" => "errors that come back to UDP",
         _ => "why an attempt fails",
     }
 }

@@ -11,7 +11,7 @@ use connect_ebpf::{
     code::{AddressSource, Kind, Settlement, SocketType, Transport, Via},
     record::{self, Endpoints, Header, KNOWN_ADDRLEN, KNOWN_ENTRY, KNOWN_FD, VERSION},
     uapi::{
-        errno::{EALREADY, EINPROGRESS, EISCONN},
+        errno::{EALREADY, EINPROGRESS, EISCONN, ERESTARTSYS},
         family::{AF_INET, AF_INET6},
     },
 };
@@ -22,7 +22,7 @@ use crate::{
     clock::Clock,
     errno,
     escape::Escaped,
-    event::{Call, Connect, Event, Outcome},
+    event::{Call, Connect, Event, KILLED, Outcome},
 };
 
 /// Why bytes are no record.
@@ -151,7 +151,12 @@ fn outcome(record: &record::Outcome, clock: &Clock) -> Result<Outcome, Malformed
         left_with: if call.via == Via::Unknown {
             "an unseen call".to_owned()
         } else {
-            error_type(errno::of_return(record.ret)).unwrap_or_else(|| call.success().to_owned())
+            match errno::of_return(record.ret) {
+                0 => call.success().to_owned(),
+                // The application never got it.
+                ERESTARTSYS => KILLED.to_owned(),
+                errno => errno::label(errno).into_owned(),
+            }
         },
         call,
     })

@@ -1,6 +1,6 @@
 //! Error numbers of the kernel, and their names.
 
-use std::borrow::Cow;
+use std::{borrow::Cow, io};
 
 /// Every errno of the kernel, by number.
 ///
@@ -187,6 +187,18 @@ pub fn of_return(ret: i64) -> u32 {
     }
 }
 
+/// An error as a person reads it: without the number, which its text stands for.
+#[must_use]
+pub(crate) fn in_words(error: &io::Error) -> String {
+    let text = error.to_string();
+    match error.raw_os_error() {
+        Some(number) => text
+            .strip_suffix(&format!(" (os error {number})"))
+            .map_or_else(|| text.clone(), str::to_owned),
+        None => text,
+    }
+}
+
 #[cfg(test)]
 #[expect(clippy::unwrap_used, reason = "a test stops at what it did not expect")]
 mod tests {
@@ -284,5 +296,15 @@ mod tests {
         ] {
             assert_eq!(of_return(ret), errno, "{ret}");
         }
+    }
+
+    #[test]
+    fn words_have_no_number() {
+        let denied = io::Error::from_raw_os_error(libc::EPERM);
+        assert_eq!(in_words(&denied), "Operation not permitted");
+        assert_eq!(
+            in_words(&io::Error::other("a (os error 1)")),
+            "a (os error 1)"
+        );
     }
 }

@@ -59,6 +59,9 @@ impl Event {
                     outcomes: 1,
                     established: is(Settlement::Established),
                     outcomes_failed: is(Settlement::Failed),
+                    failed_associations: u64::from(
+                        outcome.outcome == Settlement::Failed && !outcome.call.connects(),
+                    ),
                     abandoned: is(Settlement::Abandoned),
                     superseded: u64::from(outcome.superseded_by.is_some()),
                     ..Tally::default()

@@ -30,6 +30,9 @@ pub struct Tally {
     /// Outcomes: the attempt failed.
     #[serde(rename = "outcomes.failed")]
     pub outcomes_failed: u64,
+    /// Of these, errors that came back to datagram sockets, whose calls had succeeded.
+    #[serde(rename = "outcomes.associations")]
+    pub failed_associations: u64,
     /// Outcomes: the application gave up.
     #[serde(rename = "outcomes.abandoned")]
     pub abandoned: u64,
@@ -63,6 +66,7 @@ impl ops::AddAssign for Tally {
         self.outcomes += other.outcomes;
         self.established += other.established;
         self.outcomes_failed += other.outcomes_failed;
+        self.failed_associations += other.failed_associations;
         self.abandoned += other.abandoned;
         self.superseded += other.superseded;
     }
@@ -82,6 +86,7 @@ impl ops::Sub for Tally {
             outcomes: self.outcomes - other.outcomes,
             established: self.established - other.established,
             outcomes_failed: self.outcomes_failed - other.outcomes_failed,
+            failed_associations: self.failed_associations - other.failed_associations,
             abandoned: self.abandoned - other.abandoned,
             superseded: self.superseded - other.superseded,
         }
@@ -144,6 +149,8 @@ impl fmt::Display for Totals {
         let established = tally.connected() + tally.established;
         match scope {
             Scope::Everything => {
+                // An association is no attempt, neither when it is made nor when it fails.
+                let failed = failed.saturating_sub(tally.failed_associations);
                 let all = established + failed + given_up + superseded + open + tally.unfollowed;
                 let attempts = if all == 1 { "attempt" } else { "attempts" };
                 write!(
@@ -164,7 +171,7 @@ impl fmt::Display for Totals {
             )?,
             Scope::Counters => write!(
                 f,
-                "totals: {}: {} succeeded, {} failed, {} left in progress; TCP attempts: {} established, \
+                "totals: {}: {} succeeded, {} failed, {} left in progress; attempts: {} established, \
                  {} failed, {given_up} given up, {open} still open",
                 calls(tally.events),
                 tally
@@ -176,9 +183,17 @@ impl fmt::Display for Totals {
                 tally.outcomes_failed,
             )?,
         }
-        if tally.without_connection > 0 {
-            let calls = calls(tally.without_connection);
-            write!(f, "; {calls} without a connection (datagrams)")?;
+        if *scope == Scope::Everything {
+            let failed = tally.failed_associations;
+            // The event of a call may be lost where its outcome is not.
+            let all = tally.without_connection.max(failed);
+            if all > 0 {
+                let calls = calls(all);
+                write!(f, "; {calls} without a connection (datagrams)")?;
+            }
+            if failed > 0 {
+                write!(f, ", {failed} of them failed later")?;
+            }
         }
         if tally.asked_again > 0 {
             write!(f, "; {} that only asked again", calls(tally.asked_again))?;
@@ -229,9 +244,10 @@ mod tests {
         unfollowed: 1,
         asked_again: 2,
         without_connection: 3,
-        outcomes: 3,
+        outcomes: 4,
         established: 1,
-        outcomes_failed: 0,
+        outcomes_failed: 1,
+        failed_associations: 1,
         abandoned: 2,
         superseded: 1,
     };
@@ -245,8 +261,8 @@ mod tests {
         assert_eq!(
             totals.to_string(),
             "totals: 7 attempts: 3 established, 1 failed, 1 given up, 1 superseded, 0 still open, 1 of unknown end; \
-             3 calls without a connection (datagrams); 2 calls that only asked again; \
-             events: 12 connect, 3 outcome; nothing lost"
+             3 calls without a connection (datagrams), 1 of them failed later; 2 calls that only asked again; \
+             events: 12 connect, 4 outcome; nothing lost"
         );
         totals.unsettled = 1;
         totals.lose(Loss::OutputFull, 2);
@@ -273,14 +289,16 @@ mod tests {
         let failures = Tally {
             events: 1,
             failed: 1,
-            outcomes: 1,
+            outcomes: 2,
+            outcomes_failed: 1,
+            failed_associations: 1,
             abandoned: 1,
             ..Tally::default()
         };
         assert_eq!(
             of(failures, Scope::Failures),
-            "totals: 1 failed, 1 given up, 0 still open (--failed: others are not counted); \
-             events: 1 connect, 1 outcome; nothing lost"
+            "totals: 2 failed, 1 given up, 0 still open (--failed: others are not counted); \
+             events: 1 connect, 2 outcome; nothing lost"
         );
         let counted = Tally {
             events: 1,
@@ -290,7 +308,7 @@ mod tests {
         };
         assert_eq!(
             of(counted, Scope::Counters),
-            "totals: 1 call: 1 succeeded, 0 failed, 0 left in progress; TCP attempts: 1 established, 0 failed, \
+            "totals: 1 call: 1 succeeded, 0 failed, 0 left in progress; attempts: 1 established, 0 failed, \
              0 given up, 0 still open; nothing lost"
         );
     }

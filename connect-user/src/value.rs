@@ -55,6 +55,22 @@ pub(crate) fn log_level(text: &str) -> Result<String, String> {
     }
 }
 
+/// A user's number. The largest is none: the kernel means "nobody" by it.
+pub(crate) fn uid(text: &str) -> Result<u32, String> {
+    let number = text.parse().ok().filter(|&uid| uid < u32::MAX);
+    number.ok_or_else(|| {
+        let is_name = text.starts_with(|first: char| first.is_ascii_alphabetic() || first == '_')
+            && text
+                .bytes()
+                .all(|byte| byte.is_ascii_alphanumeric() || b"_-.".contains(&byte));
+        if is_name {
+            format!("give a number; `id -u {text}` prints it")
+        } else {
+            format!("give a number from 0 to {}", u32::MAX - 1)
+        }
+    })
+}
+
 /// An address family by name or number.
 pub(crate) fn family(text: &str) -> Result<u16, String> {
     address::family_number(text)

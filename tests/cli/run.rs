@@ -83,6 +83,7 @@ fn says_in_one_line_what_cannot_be_started() {
         let line = ended.only_error();
         let name = command.to_str().unwrap();
         assert!(line.contains(name) && line.contains(reason), "{line}");
+        assert!(!line.contains("os error"), "{line}");
     }
 }
 
@@ -413,12 +414,14 @@ fn does_not_wait_for_what_the_command_leaves_behind() {
     let (never, keep) = pipe().unwrap();
     let left = NamedTempFile::new().unwrap();
     let script = format!(
-        "cat >/dev/null 2>&1 & echo $! >{}; exit 8",
+        "cat <&3 >/dev/null 2>&1 & echo $! >{}; exit 8",
         left.path().display()
     );
     let mut command = silently(["bash", "-c", &format!("exec 3<&0; ({script}) ")]);
     let ended = end(command.stdin(never));
     ended.assert_code(8);
+    let note = "note: the command has ended; 1 task that it started still runs, and is observed no more (see --follow)\n";
+    assert!(ended.stderr.contains(note), "{}", ended.stderr);
     drop(keep);
     // Its input has ended, so it does.
     let pid = fs::read_to_string(left.path()).unwrap();

@@ -32,6 +32,15 @@ pub(crate) fn keys(connects: &[Keys], outcomes: &[Keys]) -> Keys {
         ("outcomes", outcomes.len()),
         ("outcomes.established", with("outcome", Some("established"))),
         ("outcomes.failed", with("outcome", Some("failed"))),
+        (
+            "outcomes.associations",
+            outcomes
+                .iter()
+                .filter(|keys| {
+                    keys.get("outcome") == Some(&"failed".into()) && makes_no_connection(keys)
+                })
+                .count(),
+        ),
         ("outcomes.abandoned", with("outcome", Some("abandoned"))),
         ("outcomes.superseded", with("superseded_by", None)),
     ]
@@ -46,9 +55,11 @@ pub(crate) fn line(sums: &Keys, unsettled: u64, lost: &BTreeMap<String, u64>) ->
     let others = of("failed") + of("in_progress") + of("asked_again") + of("without_connection");
     let established = of("events") - others + of("outcomes.established");
     let superseded = of("outcomes.superseded");
+    let associations = of("outcomes.associations");
+    let failed = of("failed") + of("outcomes.failed") - associations;
     let parts = [
         (established, "established", true),
-        (of("failed") + of("outcomes.failed"), "failed", true),
+        (failed, "failed", true),
         (of("outcomes.abandoned") - superseded, "given up", true),
         (superseded, "superseded", false),
         (unsettled, "still open", true),
@@ -69,6 +80,9 @@ pub(crate) fn line(sums: &Keys, unsettled: u64, lost: &BTreeMap<String, u64>) ->
         let count = of(key);
         if count > 0 {
             line = format!("{line}; {count} call{} {what}", plural(count));
+        }
+        if key == "without_connection" && associations > 0 {
+            line = format!("{line}, {associations} of them failed later");
         }
     }
     let (events, outcomes) = (of("events"), of("outcomes"));
@@ -98,36 +112,37 @@ enum Kind {
 impl Kind {
     fn of(keys: &Keys) -> Self {
         const EINPROGRESS: u64 = 115;
-        let text = |key: &str| keys.get(key).and_then(Value::as_str).unwrap_or_default();
-        let datagrams = ["udp", "udplite", "icmp", "raw"];
-        let others = ["AF_UNSPEC", "AF_NETLINK", "AF_PACKET", "AF_QIPCRTR"];
-        let only_notes = ["dgram", "raw", "rdm", "packet"].contains(&text("socket.type"))
-            && [
-                "AF_UNIX",
-                "AF_INET",
-                "AF_INET6",
-                "AF_NETLINK",
-                "AF_CAN",
-                "AF_TIPC",
-                "AF_VSOCK",
-                "AF_QIPCRTR",
-            ]
-            .contains(&text("address.family"));
         match keys.get("errno").and_then(Value::as_u64) {
             _ if keys.contains_key("attempt") && keys.get("attempt") != keys.get("id") => {
                 Self::AsksAgain
             }
             _ if keys.contains_key("unsettled") => Self::Unsettled,
             Some(EINPROGRESS) => Self::Unfollowed,
-            Some(0)
-                if only_notes
-                    || datagrams.contains(&text("network.transport"))
-                    || others.contains(&text("address.family")) =>
-            {
-                Self::WithoutConnection
-            }
+            Some(0) if makes_no_connection(keys) => Self::WithoutConnection,
             Some(0) => Self::Established,
             _ => Self::Failed,
         }
     }
+}
+
+/// Whether a success of this call leaves no connection: of datagrams, or as it dissolves what was there.
+fn makes_no_connection(keys: &Keys) -> bool {
+    let text = |key: &str| keys.get(key).and_then(Value::as_str).unwrap_or_default();
+    let datagrams = ["udp", "udplite", "icmp", "raw"];
+    let others = ["AF_UNSPEC", "AF_NETLINK", "AF_PACKET", "AF_QIPCRTR"];
+    let only_notes = ["dgram", "raw", "rdm", "packet"].contains(&text("socket.type"))
+        && [
+            "AF_UNIX",
+            "AF_INET",
+            "AF_INET6",
+            "AF_NETLINK",
+            "AF_CAN",
+            "AF_TIPC",
+            "AF_VSOCK",
+            "AF_QIPCRTR",
+        ]
+        .contains(&text("address.family"));
+    only_notes
+        || datagrams.contains(&text("network.transport"))
+        || others.contains(&text("address.family"))
 }

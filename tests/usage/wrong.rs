@@ -74,7 +74,12 @@ const WRONG: &[(&[&str], &str)] = &[
     (&["trace", "--pid", "0"], "'--pid <PID>'"),
     (&["trace", "--pid", "2147483648"], "2147483647"),
     (&["trace", "--pid", "self"], "'self'"),
-    (&["trace", "--uid", "root"], "'root'"),
+    (
+        &["trace", "--uid", "root"],
+        "'root' for '--uid <UID>': give a number; `id -u root` prints it",
+    ),
+    (&["trace", "--uid", "a b"], "from 0 to 4294967294"),
+    (&["trace", "--uid", ""], "--uid"),
     (&["trace", "--user", "nobody"], "'--user'"),
     (&["trace", "--follow"], "'--follow'"),
     (&["export", "--follow"], "'--follow'"),

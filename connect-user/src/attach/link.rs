@@ -19,6 +19,7 @@ use super::{
     hooks::{self, Group, HOOKS, Hook, Point, Records},
     maps::Switch,
 };
+use crate::errno::in_words;
 
 /// Hooks that are in place. Dropping them detaches them.
 #[derive(Default)]
@@ -203,7 +204,7 @@ fn refused(error: ProgramError, program: &str) -> anyhow::Error {
             verifier_log,
         } => {
             log::debug!("{verifier_log}");
-            anyhow!(io_error)
+            anyhow!(in_words(&io_error))
         }
         other => anyhow!(other),
     };

@@ -106,7 +106,7 @@ pub fn attach(
     if hooks == Hooks::Function
         && let Functions::Refused(why) = functions
     {
-        bail!("--hooks function cannot be had here: {why}; use --hooks auto");
+        bail!("--hooks function does not work here: {why}; use --hooks auto");
     }
 
     let (records, descriptor) = RecordMaps::take(&mut object)?;

@@ -290,7 +290,7 @@ pub struct Filters {
     #[arg(long, value_parser = clap::value_parser!(u32).range(1..=i64::from(i32::MAX)))]
     pub pid: Option<u32>,
     /// Only processes of this real user id.
-    #[arg(long, value_parser = clap::value_parser!(u32).range(..i64::from(u32::MAX)))]
+    #[arg(long, value_parser = value::uid)]
     pub uid: Option<u32>,
     /// Only addresses of this family: inet, inet6, unix, AF_VSOCK, 40, ... An IPv4-mapped address is inet.
     #[arg(long, value_parser = value::family)]

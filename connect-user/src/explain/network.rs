@@ -21,8 +21,8 @@ pub(super) const ENTRIES: &[Entry] = &[
             ),
             (
                 "UDP",
-                "Never from connect, which sends nothing. A refusal shows at a later send or \
-                 receive.",
+                "Never from connect, which sends nothing. A refusal comes back to a later send or \
+                 receive; the table shows it as a line that ends in (after associated).",
             ),
             (
                 "Bluetooth",

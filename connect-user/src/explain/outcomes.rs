@@ -154,7 +154,8 @@ pub(super) const ENTRIES: &[Entry] = &[
              each address of the name, sends nothing to any, and sorts them. The connect that \
              counts comes after, by TCP for the most part.",
             "If the application complains all the same: the error came after the connect. ICMP says \
-             that nobody listens, and the next send or recv gets ECONNREFUSED; or no answer comes.",
+             that nobody listens, and the next send or recv gets ECONNREFUSED; the table shows it as \
+             a line that ends in (after associated). Or no answer comes.",
         ],
         look_at: &[
             (

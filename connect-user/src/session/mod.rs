@@ -131,8 +131,14 @@ async fn show(observation: &Observation, events: &Events) -> Result<ExitCode> {
     if let Stop::Command(_) = stop {
         let left = lineage.tasks();
         if left > 0 {
+            let (tasks, run, are) = if left == 1 {
+                ("task", "runs", "is")
+            } else {
+                ("tasks", "run", "are")
+            };
             status::note(format_args!(
-                "note: the command has ended; {left} tasks that it left behind are observed no more"
+                "note: the command has ended; {left} {tasks} that it started still {run}, and {are} observed no more \
+                 (see --follow)"
             ));
         }
     }

@@ -37,9 +37,8 @@ impl<'a> Line<'a> {
     /// more. An attempt whose call was killed is given up for that.
     #[must_use]
     pub(super) fn to_explain(self) -> Option<&'a str> {
-        const NEVER_RETURNED: &str = "ERESTARTSYS";
         match self.verdict {
-            Verdict::Abandoned if self.left_with == Some(NEVER_RETURNED) => Some(KILLED),
+            Verdict::Abandoned if self.left_with == Some(KILLED) => Some(KILLED),
             Verdict::Failed | Verdict::Abandoned | Verdict::Superseded => Some(self.result),
             _ if self.result == KILLED => Some(KILLED),
             Verdict::Succeeded | Verdict::InProgress | Verdict::AskedAgain => None,

@@ -29,6 +29,12 @@ pub(super) const ROWS_MAX: usize = 1024;
 /// How many of them may be about successes, so that these leave room for failures.
 const SUCCESSES_MAX: usize = ROWS_MAX / 2;
 
+/// On a terminal of fewer columns, the table leaves more of them to destinations.
+const NARROW: u16 = 100;
+
+/// Columns of a task's name.
+const COMM_WIDTH: usize = 15;
+
 /// Longest duration that has a bucket of its own, in ns: an hour. TCP gives up after two minutes.
 const LONGEST_NS: u64 = 3600 * 1_000_000_000;
 /// Durations are kept to this many decimal digits.
@@ -238,14 +244,35 @@ impl Summary {
         width: Option<u16>,
         paint: impl Fn(&mut Vec<u8>, Verdict, &str),
     ) -> Vec<Vec<u8>> {
+        let lines = self.lines();
+        let narrow = width.is_some_and(|width| width < NARROW);
+        let comm_width = if narrow {
+            let widest = lines.iter().map(|line| line.comm.width()).max();
+            widest.unwrap_or(0).clamp("PROCESS".len(), COMM_WIDTH)
+        } else {
+            COMM_WIDTH
+        };
+        let p99 = |cell: &str| {
+            if narrow {
+                String::new()
+            } else {
+                format!(" {cell:>6}")
+            }
+        };
         let mut page = vec![
             format!(
-                "{:>7} {:13} {:>6} {:>6} {:>6} {:15} {:9} DESTINATION\n",
-                "COUNT", "RESULT", "MEDIAN", "P99", "MAX", "PROCESS", "TRANSPORT"
+                "{:>7} {:13} {:>6}{} {:>6} {:comm_width$} {:9} DESTINATION\n",
+                "COUNT",
+                "RESULT",
+                "MEDIAN",
+                p99("P99"),
+                "MAX",
+                "PROCESS",
+                "TRANSPORT"
             )
             .into_bytes(),
         ];
-        for line in self.lines() {
+        for line in lines {
             let mut bytes = format!("{:>7} ", line.count).into_bytes();
             paint(&mut bytes, line.verdict, line.result);
             let mut rest = pad(13_usize.saturating_sub(line.result.width()));
@@ -253,13 +280,13 @@ impl Summary {
                 line.durations
                     .map_or_else(|| "-".to_owned(), |durations| duration(ns(durations)))
             };
-            let comm = cut(line.comm, 15);
+            let comm = cut(line.comm, comm_width);
             let cells = [
                 format!(" {:>6}", shown(|durations| durations.median)),
-                format!(" {:>6}", shown(|durations| durations.p99)),
+                p99(&shown(|durations| durations.p99)),
                 format!(" {:>6}", shown(|durations| durations.max)),
                 format!(" {comm}"),
-                pad(15_usize.saturating_sub(comm.width())),
+                pad(comm_width.saturating_sub(comm.width())),
                 format!(" {:9} ", line.shown_transport),
             ];
             rest.extend(cells);
@@ -376,5 +403,38 @@ mod tests {
             .map(|line| line.destination)
             .collect();
         assert_eq!(order, ["@d", "@c", "@b", "@a"]);
+    }
+
+    /// An address with its port fits into 80 columns.
+    #[test]
+    fn a_narrow_terminal_has_room_for_destinations() {
+        let name = "a-socket-with-a-long-name";
+        let mut summary = Summary::default();
+        summary.add((&connect(name, 0)).into());
+        let lines = |summary: &Summary, width| {
+            let page = summary.table(width, |bytes, _, text| {
+                bytes.extend_from_slice(text.as_bytes());
+            });
+            String::from_utf8(page.concat()).unwrap()
+        };
+        let page = lines(&summary, Some(80));
+        assert!(!page.contains("P99"), "{page}");
+        assert!(page.contains(" PROCESS TRANSPORT DESTINATION\n"), "{page}");
+        assert!(
+            page.ends_with(&format!(" comm    unix      @{name}\n")),
+            "{page}"
+        );
+        for width in [Some(100), None] {
+            let page = lines(&summary, width);
+            assert!(page.contains(" MEDIAN    P99    MAX "), "{page}");
+            assert!(page.contains(" PROCESS         TRANSPORT "), "{page}");
+        }
+
+        let mut other = connect("b", 0);
+        "a-long-task-name".clone_into(&mut other.call.comm);
+        summary.add((&other).into());
+        let page = lines(&summary, Some(80));
+        assert!(page.contains(" PROCESS         TRANSPORT "), "{page}");
+        assert!(page.contains(" a-long-task-na~ unix "), "{page}");
     }
 }
