@@ -94,14 +94,14 @@ fn begins_on_a_line_of_its_own() {
 }
 
 /// A folder like `/tmp`: everybody may put something there, and take away only what is theirs.
-fn shared_folder() -> TempDir {
+pub(crate) fn shared_folder() -> TempDir {
     let folder = TempDir::new().unwrap();
     fs::set_permissions(folder.path(), Permissions::from_mode(0o1777)).unwrap();
     folder
 }
 
 #[track_caller]
-fn assert_refused(file: &Path, reason: &str) {
+pub(crate) fn assert_refused(file: &Path, reason: &str) {
     let path = file.to_str().unwrap();
     for words in [
         &["run", "-o", path, "--", "echo", "started"][..],
@@ -115,50 +115,6 @@ fn assert_refused(file: &Path, reason: &str) {
     }
 }
 
-#[test]
-fn a_link_of_another_user_is_not_followed() {
-    let secret = TempDir::new().unwrap();
-    let target = secret.path().join("target");
-    fs::write(&target, "as it was").unwrap();
-    // Also in a folder where nobody else may put anything.
-    let (shared, own) = (shared_folder(), TempDir::new().unwrap());
-    for folder in [&shared, &own] {
-        let link = folder.path().join("events");
-        symlink(&target, &link).unwrap();
-        std::os::unix::fs::lchown(&link, Some(NOBODY), Some(NOBODY)).unwrap();
-        assert_refused(&link, "symbolic link of user 65534");
-        // Nor one that another link leads to.
-        let first = own.path().join("first");
-        let _absent = fs::remove_file(&first);
-        symlink(&link, &first).unwrap();
-        assert_refused(&first, "symbolic link of user 65534");
-    }
-    assert_eq!(fs::read_to_string(&target).unwrap(), "as it was");
-    // And one that leads nowhere makes no file.
-    let nowhere = secret.path().join("nowhere");
-    let link = shared.path().join("other");
-    symlink(&nowhere, &link).unwrap();
-    std::os::unix::fs::lchown(&link, Some(NOBODY), Some(NOBODY)).unwrap();
-    assert_refused(&link, "symbolic link");
-    assert!(!nowhere.exists());
-}
-
-#[test]
-fn a_link_of_our_own_is_followed() {
-    let folder = shared_folder();
-    let [target, link] = ["target", "link"].map(|name| folder.path().join(name));
-    // Relative, as links mostly are.
-    symlink("target", &link).unwrap();
-    run(["run", "-o", link.to_str().unwrap(), "--", "true"]).assert_code(0);
-    assert!(fs::read_to_string(&target).unwrap().starts_with("TIME "));
-    assert_eq!(mode(&target), 0o600);
-    // A circle of them ends.
-    let [one, two] = ["one", "two"].map(|name| folder.path().join(name));
-    symlink(&one, &two).unwrap();
-    symlink(&two, &one).unwrap();
-    assert_refused(&one, "symbolic links");
-}
-
 /// They would read it along, or have it written into another file.
 #[test]
 fn a_file_of_another_user_in_a_shared_folder_is_refused() {
@@ -170,7 +126,9 @@ fn a_file_of_another_user_in_a_shared_folder_is_refused() {
     let fifo = folder.path().join("fifo");
     mknodat(CWD, &fifo, FileType::Fifo, Mode::from_raw_mode(0o666), 0).unwrap();
     chown(&fifo, Some(NOBODY), Some(NOBODY)).unwrap();
-    // It must not wait for a reader before it says so: one is there.
+    // Whoever opens it waits for a reader, and none will come.
+    assert_refused(&fifo, "belongs to user 65534");
+    // Nor is it what a reader gets.
     let reader = fs::File::options().read(true).write(true).open(&fifo);
     assert_refused(&fifo, "belongs to user 65534");
     drop(reader);
@@ -181,6 +139,19 @@ fn a_file_of_another_user_in_a_shared_folder_is_refused() {
     fs::hard_link(&secret, &name).unwrap();
     assert_refused(&name, "several names");
     assert_eq!(fs::read_to_string(&secret).unwrap(), "ours");
+}
+
+#[test]
+fn a_fifo_of_our_own_waits_for_its_reader() {
+    let folder = shared_folder();
+    let fifo = folder.path().join("fifo");
+    mknodat(CWD, &fifo, FileType::Fifo, Mode::from_raw_mode(0o600), 0).unwrap();
+    let mut command = agent(["run", "-o"]);
+    let running = Agent::start(command.arg(&fifo).args(["--", "true"])).unwrap();
+    // This waits for its writer, too.
+    let text = fs::read_to_string(&fifo).unwrap();
+    running.end().unwrap().assert_code(0);
+    assert!(text.starts_with("TIME "), "{text}");
 }
 
 /// `sudo` in one's own folder, for a file that one has made oneself.

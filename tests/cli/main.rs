@@ -27,6 +27,7 @@ mod color;
 mod degraded;
 mod ended;
 mod file;
+mod file_link;
 mod follow;
 mod full;
 mod hint;

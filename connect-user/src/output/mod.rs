@@ -6,6 +6,7 @@
 mod delivery;
 mod lines;
 mod place;
+mod walk;
 
 use std::{
     collections::{BTreeMap, VecDeque},

@@ -5,26 +5,22 @@
 //! told to (`fs.protected_symlinks` and its kin, see `proc_sys_fs(5)`); here it is refused anyway.
 
 use std::{
-    ffi::OsStr,
     fs::File,
     io::{self, stderr, stdout},
     os::{
         fd::{AsFd as _, AsRawFd as _, OwnedFd},
-        unix::{ffi::OsStrExt as _, fs::FileExt as _},
+        unix::fs::FileExt as _,
     },
     path::{Path, PathBuf},
 };
 
 use anyhow::{Result, bail};
 use rustix::{
-    fs::{
-        AtFlags, CWD, FileType, Mode, OFlags, PROC_SUPER_MAGIC, Stat, fcntl_setfl, fstat, fstatfs,
-        openat, readlinkat, statat,
-    },
+    fs::{CWD, FileType, Mode, OFlags, Stat, fcntl_setfl, fstat, openat},
     io::Errno,
-    process::geteuid,
 };
 
+use super::walk::{Found, is_trusted, walk};
 use crate::{escape::Escaped, observation::Destination};
 
 /// What standard output is called in messages.
@@ -32,8 +28,8 @@ pub const STANDARD_OUTPUT: &str = "standard output";
 /// What standard error is called in messages.
 const STANDARD_ERROR: &str = "standard error";
 
-/// How many symbolic links may lead to a file.
-const LINKS_MAX: u32 = 16;
+/// How often a file may be made and removed by others while it is opened.
+const TRIES_MAX: u32 = 16;
 
 /// A file that is new is for its owner only: it says what every user of the host does.
 const NEW: Mode = Mode::RUSR.union(Mode::WUSR);
@@ -82,7 +78,7 @@ pub(super) fn open_again(path: &Path) -> Result<Opened> {
 }
 
 fn open_file(path: &Path, flags: OFlags) -> Result<Opened> {
-    let file = open_safely(path, flags, LINKS_MAX)?;
+    let file = open_safely(path, flags)?;
     Ok(Opened {
         ends_inside_a_line: ends_inside_a_line(&file),
         file,
@@ -90,68 +86,42 @@ fn open_file(path: &Path, flags: OFlags) -> Result<Opened> {
 }
 
 /// Opens a file to append to it, and makes it if it is not there; refuses what another user has put there.
-fn open_safely(path: &Path, flags: OFlags, links: u32) -> Result<OwnedFd> {
-    let (Some(name), Some(parent)) = (path.file_name(), parent(path)) else {
-        // `/`, `.` and the like.
-        return Err(Errno::ISDIR.into());
-    };
-    let to_look = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
-    let folder = openat(CWD, parent, to_look, Mode::empty())?;
-    let stat = fstat(&folder)?;
-    let to_append = OFlags::WRONLY
-        | OFlags::APPEND
-        | OFlags::CREATE
-        | OFlags::NOFOLLOW
-        | OFlags::NOCTTY
-        | OFlags::CLOEXEC;
-    // With the slash that says that it must be a folder, if there is one.
-    if path.as_os_str().as_bytes().ends_with(b"/") {
-        return Err(Errno::ISDIR.into());
-    }
-    match openat(&folder, name, to_append | flags, NEW) {
-        Ok(file) => {
-            require_ours(&stat, &fstat(&file)?)?;
-            Ok(file)
-        }
-        Err(error) => {
-            let Ok(found) = statat(&folder, name, AtFlags::SYMLINK_NOFOLLOW) else {
-                return Err(error.into());
-            };
-            if FileType::from_raw_mode(found.st_mode) != FileType::Symlink {
-                // The kernel may have refused it for the same reason, but says less.
-                require_ours(&stat, &found)?;
-                return Err(error.into());
+fn open_safely(path: &Path, flags: OFlags) -> Result<OwnedFd> {
+    let to_append = OFlags::WRONLY | OFlags::APPEND | OFlags::NOCTTY | OFlags::CLOEXEC | flags;
+    for _ in 0..TRIES_MAX {
+        match walk(path)? {
+            Found::File { folder, file } => {
+                // Before it is opened: whoever opens a FIFO waits for its reader.
+                require_ours(&fstat(&folder)?, &fstat(&file)?)?;
+                // That one, and not what may have its name by now.
+                return match openat(CWD, own(&file), to_append, Mode::empty()) {
+                    Err(Errno::NOENT) => bail!("it can be opened only where /proc is mounted"),
+                    opened => Ok(opened?),
+                };
             }
-            if !is_trusted(found.st_uid) {
-                bail!(
-                    "it is a symbolic link of user {}, who could have it lead anywhere; give the path of the \
-                     file itself",
-                    found.st_uid
-                );
+            Found::Stream { folder, name } => {
+                return Ok(openat(&folder, name, to_append, Mode::empty())?);
             }
-            if links == 0 {
-                return Err(Errno::LOOP.into());
+            Found::Nothing { folder, name } => {
+                let to_make = to_append | OFlags::CREATE | OFlags::EXCL;
+                match openat(&folder, name, to_make, NEW) {
+                    // Somebody has made it meanwhile, so it must be looked at.
+                    Err(Errno::EXIST) => {}
+                    opened => {
+                        let file = opened?;
+                        require_ours(&fstat(&folder)?, &fstat(&file)?)?;
+                        return Ok(file);
+                    }
+                }
             }
-            if fstatfs(&folder)?.f_type == PROC_SUPER_MAGIC {
-                // What it says is no path: /dev/stdout leads here.
-                let follow = (to_append | flags) - OFlags::NOFOLLOW;
-                return Ok(openat(&folder, name, follow, NEW)?);
-            }
-            let target = readlinkat(&folder, name, Vec::new())?;
-            let target = Path::new(OsStr::from_bytes(target.as_bytes()));
-            open_safely(&parent.join(target), flags, links - 1)
         }
     }
+    Err(Errno::EXIST.into())
 }
 
-/// The folder of a file; `.` where the path is a name alone.
-fn parent(path: &Path) -> Option<&Path> {
-    let parent = path.parent()?;
-    Some(if parent.as_os_str().is_empty() {
-        Path::new(".")
-    } else {
-        parent
-    })
+/// The path of a file that we have open.
+fn own(file: &OwnedFd) -> PathBuf {
+    PathBuf::from(format!("/proc/self/fd/{}", file.as_raw_fd()))
 }
 
 /// In a folder where anybody may put something, only what is ours is written to.
@@ -178,11 +148,6 @@ fn require_ours(folder: &Stat, file: &Stat) -> Result<()> {
     Ok(())
 }
 
-/// Whether this user can do what we can anyway.
-fn is_trusted(uid: u32) -> bool {
-    uid == 0 || uid == geteuid().as_raw()
-}
-
 /// Whether a file has bytes after its last line; false where that cannot be known.
 fn ends_inside_a_line(file: &OwnedFd) -> bool {
     let last = || -> io::Result<Option<u8>> {
@@ -191,9 +156,8 @@ fn ends_inside_a_line(file: &OwnedFd) -> bool {
         if FileType::from_raw_mode(stat.st_mode) != FileType::RegularFile || size == 0 {
             return Ok(None);
         }
-        let path = PathBuf::from(format!("/proc/self/fd/{}", file.as_raw_fd()));
         let mut byte = [0];
-        File::open(path)?.read_exact_at(&mut byte, size - 1)?;
+        File::open(own(file))?.read_exact_at(&mut byte, size - 1)?;
         let [byte] = byte;
         Ok(Some(byte))
     };
