@@ -49,7 +49,7 @@ const TIMED: Duration = Duration::from_millis(150);
 /// So often between two looks at the clock.
 const BATCH: u32 = 200;
 /// What the agent says where the kernel refuses hooks on its functions.
-const REFUSED: &str = "--hooks function cannot be had";
+const REFUSED: &str = "--hooks function does not work";
 
 /// What is attached while operations are timed.
 enum Hooks {
