@@ -164,7 +164,7 @@ impl Look {
         look
     }
 
-    /// The same on the kernel's clock, where that of this process is so far ahead.
+    /// The same moment on the kernel's `CLOCK_MONOTONIC`; the clock of this process is ahead of it by so much.
     const fn in_kernel(self, ahead_ns: i128) -> Self {
         Self {
             monotonic_ns: self.monotonic_ns - ahead_ns,

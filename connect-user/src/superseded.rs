@@ -300,7 +300,7 @@ mod tests {
         // Established before it began, or a while before it was closed.
         assert!(!is_superseded(&[attempt(2, 50, 90)], closed));
         assert!(!is_superseded(&[attempt(2, 100, 1000)], closed));
-        // The same address once more.
+        // A try to the same address is a retry, and no other address.
         assert!(!is_superseded(&[attempt(1, 1000, 1099)], closed));
         // Others had been there before, and it was not closed.
         let established = [attempt(3, 100, 200), attempt(2, 1000, 1099)];

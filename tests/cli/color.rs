@@ -18,7 +18,7 @@ fn titles(options: &[&str]) -> Command {
     titles_in("-", options)
 }
 
-/// The same, in this file.
+/// An agent that writes its titles into this file.
 fn titles_in(file: &str, options: &[&str]) -> Command {
     let mut command = agent(["run", "-o", file]);
     command.args(options).args(["--", "true"]);

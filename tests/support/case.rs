@@ -8,7 +8,7 @@ use std::{
     sync::{Arc, PoisonError, RwLock},
 };
 
-use anyhow::{Context as _, Result};
+use anyhow::{Context as _, Result, ensure};
 use libtest_mimic::Trial;
 
 use super::{
@@ -119,6 +119,15 @@ impl Case {
         play: fn(&Stage) -> Result<()>,
     ) -> Self {
         Self::of(name, Test::Own(test), play)
+    }
+
+    /// Everything is seen that the program does with IPv4 asked for, and nothing with IPv6.
+    pub(crate) fn assert_ipv4(&self) -> Result<()> {
+        self.run(&["--family", "inet"])?.assert_outcomes()?;
+        let observation = self.run(&["--family", "inet6"])?;
+        ensure!(observation.connects.is_empty(), "{observation:?}");
+        ensure!(observation.outcomes.is_empty(), "{observation:?}");
+        Ok(())
     }
 
     /// A test of what an agent without further options sees of the program.

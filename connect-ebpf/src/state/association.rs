@@ -91,7 +91,7 @@ pub(crate) fn gets_error(sk: u64) {
         Queued::NoError | Queued::Nothing => error,
     };
     if errno == 0 {
-        // The application was faster than this hook; or it is told of something else.
+        // The application has read the error before this hook could; or the kernel reports something that is no error.
         if !socket::asks_for_notifications(sk) && ASSOCIATIONS.remove(&sk).is_ok() {
             lose(KernelLoss::OutcomeMissed);
         }

@@ -16,8 +16,8 @@ use crate::fact::{
 static SUSPENDED: HashMap<Key, Suspended> = HashMap::with_max_entries(1, 0);
 
 /// How many calls of one thread can be suspended at the same time, each made by a handler that interrupts the
-/// one before. A deeper one is lost, and counted; or the last of these,
-/// where its handler has a stack of its own, and it may have been left by a way that does not show.
+/// one before. A deeper one is lost, and counted; or the last of these, where its handler has a stack of its own, and
+/// it may have been left by a way that does not show.
 pub(super) const LEVELS: u32 = 5;
 
 /// Does something for each level, from the last one down, until it leaves the block by its label.

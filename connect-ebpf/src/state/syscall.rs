@@ -32,7 +32,8 @@ use crate::{
 /// -E2BIG: no room in a hash map.
 const MAP_FULL: i32 = -7;
 
-/// The current task enters a call; with arguments that cannot be read yet, if there are none. `is_seen_again` says whether another hook will see this entry too.
+/// The current task enters a call. `arguments` is `None` where they cannot be read yet. `is_seen_again` says whether
+/// another hook will see this entry too.
 #[inline(always)]
 pub(crate) fn enter(id: TaskId, arguments: Option<Arguments>, via: Via, is_seen_again: bool) {
     if !observed::is_on() {

@@ -42,7 +42,7 @@ pub fn lockdown() -> io::Result<String> {
     fs::read_to_string("/sys/kernel/security/lockdown")
 }
 
-/// The inode of a namespace of this process, by which namespaces are told apart.
+/// The inode of a namespace of this process. Two namespaces of a kind are the same if their inodes are.
 pub(super) fn namespace_inode(kind: &str) -> io::Result<u64> {
     fs::metadata(Path::new("/proc/self/ns").join(kind)).map(|metadata| metadata.ino())
 }
